@@ -1,0 +1,1 @@
+//! Verdicts on recorded histories: linearizability, log agreement, no lost acknowledgements, exactly-once

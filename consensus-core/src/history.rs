@@ -1,0 +1,145 @@
+//! What a run leaves behind for judgement: the clients' operations, and what each replica applied.
+//!
+//! Histories from every target have this one shape; the checker reads nothing else.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::Event,
+    id::{Epoch, Index, NodeId, SessionId},
+    protocol::Role,
+    time::Time,
+};
+
+/// One client operation: what was asked, when, and what came of it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operation {
+    /// The client process; it has one operation under way at a time.
+    pub client: u64,
+    /// The client's session; zero for none.
+    pub session: SessionId,
+    /// The operation's number in its session; zero for reads, which are not numbered.
+    pub sequence: u64,
+    /// The key.
+    pub key: String,
+    /// What was asked.
+    pub call: Call,
+    /// When an open-loop client meant to send it. Latency counts from here.
+    pub intended: Time,
+    /// When it was first sent.
+    pub invoked: Time,
+    /// When the answer came; `None` if none ever did.
+    pub completed: Option<Time>,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What a client asks of a key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Call {
+    /// Read it.
+    Get,
+    /// Write a value.
+    Put(String),
+    /// Remove it.
+    Delete,
+    /// Write `value` if it holds `expected`.
+    CompareAndSwap {
+        /// What it must hold; `None`: nothing.
+        expected: Option<String>,
+        /// What it holds afterwards.
+        value: String,
+    },
+    /// Write a value if it holds nothing.
+    TestAndSet(String),
+}
+
+/// What came of an operation.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Done, and answered.
+    Ok {
+        /// Whether a change took effect; false for reads.
+        changed: bool,
+        /// What the key held before, where the answer tells: always for reads.
+        held: Option<String>,
+        /// The log position of the key's last change, as far as the answer tells.
+        revision: Index,
+    },
+    /// Certainly not done.
+    Failed(String),
+    /// Perhaps done, perhaps not, perhaps later.
+    Unknown(String),
+}
+
+impl Outcome {
+    /// Whether the operation was acknowledged.
+    pub const fn is_ok(&self) -> bool {
+        matches!(self, Self::Ok { .. })
+    }
+}
+
+/// One entry that one replica applied.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Applied {
+    /// The replica.
+    pub node: NodeId,
+    /// Which of its incarnations.
+    pub incarnation: u64,
+    /// The entry's position.
+    pub index: Index,
+    /// The epoch under which it was committed.
+    pub epoch: Epoch,
+    /// A digest of the entry's content.
+    pub digest: u64,
+    /// The command's session and number, if it has them.
+    pub request: Option<(SessionId, u64)>,
+    /// Whether the entry changed the state machine; a retry does not.
+    pub fresh: bool,
+}
+
+/// Something that was seen inside a replica, and when.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Observed {
+    /// When.
+    pub at: Time,
+    /// At which replica.
+    pub node: NodeId,
+    /// In which of its incarnations.
+    pub incarnation: u64,
+    /// Whose message the replica was handling; itself for what its own disk completed, `None` for a
+    /// timer or a client.
+    pub from: Option<NodeId>,
+    /// How long that message had waited for its sender's disk, in nanoseconds; zero if it did not.
+    pub sync_ns: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// A replica's state at a moment, for plots of the whole cluster over time.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Sample {
+    /// When.
+    pub at: Time,
+    /// Of which replica.
+    pub node: NodeId,
+    /// Whether it runs; the rest is meaningless if it does not.
+    pub up: bool,
+    /// Its part.
+    pub role: Role,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Who leads, as far as it knows.
+    pub leader: Option<NodeId>,
+    /// The last position it knows to be committed.
+    pub commit: Index,
+    /// What its state machine holds for the watched key, if one is watched.
+    pub value: Option<String>,
+    /// The replicas that its gossip believes alive, itself included.
+    pub alive: Vec<NodeId>,
+}

@@ -1,0 +1,72 @@
+//! The vocabulary of the laboratory.
+//!
+//! A consensus protocol here is a pure state machine, the [`Protocol`] trait: one [`Input`] in, a
+//! list of [`Effect`]s out. Everything that a protocol shares with the rest of the house stands in
+//! this crate, in neutral words; each protocol's own crate uses its own paper's words and pairs
+//! them up with these.
+//!
+//! # The contract
+//!
+//! What drives a protocol (the simulator, the runtime of a real replica, a model checker) promises
+//! this, and protocols rely on it:
+//!
+//! 1. **Persists are atomic and ordered.** A [`Effect::Persist`] is one atomic batch; batches reach
+//!    the disk in order; any run of them may share one sync. A persist alone starts no sync: a sync
+//!    starts when a message waits for it, or when enough has piled up. Commit watermarks are
+//!    persisted along with whatever is persisted next, so a restart knows most of what it knew.
+//! 2. **Only durable messages wait.** A [`When::Durable`] message leaves once every earlier persist
+//!    is on disk. Everything else goes at once; `Apply` and `Reply` keep their order. A message is
+//!    frozen when it is emitted and never rebuilt: one built at completion would acknowledge under
+//!    today's epoch what was accepted under yesterday's.
+//! 3. **A node sends to itself through the same barrier**, and so counts its own vote or acceptance
+//!    only when its own disk has it. Messages to oneself are never touched by link faults, arrive
+//!    once and in order, and die with the incarnation.
+//! 4. **Durable is the default.** `Now` is for what promises nothing.
+//! 5. **Apply hands over committed entries only**, in order, each once per incarnation, after
+//!    `Restore`, if there is a base. The runtime owns the state machine and answers an applied
+//!    request with the machine's result; `Reply` is for reads, refusals and unknowns.
+//! 6. **The protocol keeps its log tail in memory** and never reads storage after recovery.
+//! 7. **A crash keeps a prefix** of the unsynced persists, as [`storage::MemoryDisk::crash`] does;
+//!    durable messages behind the loss never left.
+//! 8. **A storage error ends the replica.**
+//! 9. **`SetTimer` replaces** the timer and cancels an expiry already queued; the inbox is drained
+//!    before timers fire. The runtime draws the time from the range.
+//! 10. **`now` serves leases only.** No other state holds a timestamp.
+//! 11. **The state machine is a trait** ([`StateMachine`]), and every envelope names its group.
+//! 12. **What is decoded is validated** ([`Wire::from_bytes`]).
+//!
+//! # The way through the crate
+//!
+//! [`id`], [`time`] and [`payload`] name things; [`protocol`] is the trait, with its [`settings`]
+//! and the [`event`]s it notes; [`record`] and [`storage`] are the disk; [`quorum`] counts;
+//! [`machine`], [`session`] and [`kv`] are what the log is for; [`history`] is what a run leaves
+//! behind; [`wire`] turns things into bytes, and [`draw`] draws by key.
+
+pub mod draw;
+pub mod event;
+pub mod history;
+pub mod id;
+pub mod kv;
+pub mod machine;
+pub mod payload;
+pub mod protocol;
+pub mod quorum;
+pub mod record;
+pub mod session;
+pub mod settings;
+pub mod storage;
+pub mod time;
+pub mod wire;
+
+pub use draw::Draw;
+pub use event::Event;
+pub use id::{Epoch, GroupId, Index, NodeId, RequestId, SessionId};
+pub use machine::StateMachine;
+pub use payload::{Command, Payload};
+pub use protocol::{
+    Ask, Consistency, Effect, Input, Outbox, Outcome, Protocol, Refusal, Role, Status, When,
+};
+pub use record::{Disk, Record, SnapshotMeta, Write};
+pub use settings::{Settings, SettingsError};
+pub use time::Time;
+pub use wire::{DecodeError, Validate, Wire};

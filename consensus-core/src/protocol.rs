@@ -1,0 +1,325 @@
+//! A consensus protocol as a pure state machine, and the contract between it and what drives it.
+
+use std::{fmt::Debug, hash::Hash, ops::Range, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    event::Event,
+    id::{Epoch, Index, NodeId, RequestId},
+    payload::{Command, Payload},
+    record::{Disk, Record, SnapshotMeta, Write},
+    settings::Settings,
+    time::Time,
+    wire::Wire,
+};
+
+/// A consensus protocol: one thing in, a list of effects out.
+///
+/// An implementation does no I/O, reads no clock and draws no random number, so the very same code
+/// runs in virtual time, in a model checker, on loopback and in pods. What drives it keeps the
+/// contract that the [crate's documentation](crate) states.
+pub trait Protocol: Clone + Eq + Hash + Debug + Sized + Send + 'static {
+    /// The protocol's name on the command line, on the wire and in reports.
+    const NAME: &'static str;
+
+    /// What replicas send each other.
+    type Message: Wire;
+    /// What a replica persists.
+    type Record: Record;
+    /// What a replica waits for.
+    type Timer: Copy + Ord + Hash + Debug + Send + 'static;
+    /// The parameters of one replica.
+    type Config: Clone + Eq + Hash + Debug + Send + 'static + From<Settings>;
+
+    /// Starts a replica from what its disk holds; an empty disk starts a new one. Every replica
+    /// starts as a follower.
+    ///
+    /// `incarnation` grows with every start of this replica.
+    fn recover(
+        config: Self::Config,
+        incarnation: u64,
+        now: Time,
+        disk: Disk<Self::Record>,
+        out: &mut Outbox<Self>,
+    ) -> Self;
+
+    /// Takes one input.
+    fn step(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>);
+
+    /// Ends a bounded drain of the inbox: what may be batched (one append per peer, one
+    /// acknowledgement, one read round) is sent here.
+    fn flush(&mut self, now: Time, out: &mut Outbox<Self>);
+
+    /// What the replica believes at this moment.
+    fn status(&self) -> Status;
+
+    /// Asserts the local invariants, in O(1).
+    ///
+    /// # Panics
+    ///
+    /// If one does not hold.
+    fn check(&self);
+}
+
+/// What may happen to a replica.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Input<P: Protocol> {
+    /// A message arrived, from a peer or from the replica itself.
+    Receive {
+        /// Who sent it.
+        from: NodeId,
+        /// The message.
+        message: P::Message,
+    },
+    /// A timer ran out.
+    Timeout(P::Timer),
+    /// A client asks for something.
+    Ask {
+        /// The request's name, for the answer.
+        request: RequestId,
+        /// What it asks for.
+        ask: Ask,
+    },
+}
+
+/// What a client may ask of a replica.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Ask {
+    /// Commit this command and apply it.
+    Propose(Command),
+    /// Say when the state machine may be read.
+    Read(Consistency),
+}
+
+/// What a read promises.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Consistency {
+    /// The read sees every write that was acknowledged before the read was asked for. It costs one
+    /// round to a quorum and writes no log (Raft §6.4 of the dissertation).
+    Linearizable,
+    /// The read sees whatever this replica has applied.
+    Stale,
+}
+
+/// What a protocol wants done.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Effect<P: Protocol> {
+    /// Write these, atomically and after every earlier batch.
+    Persist(Vec<Write<P::Record>>),
+    /// Send a message, possibly to oneself. It is frozen now and never rebuilt.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// The message.
+        message: P::Message,
+        /// Whether it waits for the disk.
+        when: When,
+    },
+    /// Hand a committed entry to the state machine: in order, without gaps, each once per
+    /// incarnation.
+    Apply {
+        /// The entry's position.
+        index: Index,
+        /// The epoch under which it was committed.
+        epoch: Epoch,
+        /// What it carries.
+        payload: Payload,
+        /// The request that proposed it here, which the state machine's result answers.
+        request: Option<RequestId>,
+    },
+    /// Start the state machine from this snapshot; comes before every `Apply` of the incarnation.
+    Restore(SnapshotMeta),
+    /// Answer a request that no `Apply` answers.
+    Reply {
+        /// Which request.
+        request: RequestId,
+        /// What became of it.
+        outcome: Outcome,
+    },
+    /// (Re)arm a timer, to run out after a time drawn from this range. An earlier arming of it, and
+    /// an expiry already queued, are cancelled.
+    SetTimer {
+        /// Which timer.
+        timer: P::Timer,
+        /// The range of the draw; empty (start = end) for a fixed time.
+        within: Range<Duration>,
+    },
+    /// Disarm a timer, and cancel an expiry already queued.
+    CancelTimer(P::Timer),
+    /// Something worth knowing happened.
+    Note(Event),
+}
+
+/// When a message may leave.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum When {
+    /// After every earlier [`Effect::Persist`] is on disk: the message promises something.
+    #[default]
+    Durable,
+    /// At once: the message promises nothing that a crash could break.
+    Now,
+}
+
+/// What became of a request.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Outcome {
+    /// The read may be served from the state machine as of the `Apply` effects emitted so far.
+    Readable,
+    /// Certainly not done.
+    Refused(Refusal),
+    /// Perhaps done, perhaps not: leadership was lost while the command was in the log.
+    Unknown,
+}
+
+/// Why a request was certainly not done.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Another replica leads, or nobody does.
+    #[error("this replica does not lead{}", leader.map_or(String::new(), |l| format!("; node {l} does")))]
+    NotLeader {
+        /// Who leads, as far as this replica knows.
+        leader: Option<NodeId>,
+    },
+    /// Too much is waiting to be committed.
+    #[error("the leader holds as many uncommitted commands as it may")]
+    Overloaded,
+    /// The command is larger than the log accepts.
+    #[error("the command is larger than {} bytes", crate::payload::MAX_COMMAND_BYTES)]
+    TooLarge,
+}
+
+/// A replica's part in its epoch.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Follows whoever leads.
+    #[default]
+    Follower,
+    /// Asks whether a campaign could succeed (pre-vote), without a new epoch.
+    PreCandidate,
+    /// Campaigns for votes or promises.
+    Candidate,
+    /// Leads.
+    Leader,
+}
+
+impl std::fmt::Display for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Follower => "follower",
+            Self::PreCandidate => "pre-candidate",
+            Self::Candidate => "candidate",
+            Self::Leader => "leader",
+        })
+    }
+}
+
+/// What a replica believes at a moment.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+pub struct Status {
+    /// The replica.
+    pub node: NodeId,
+    /// Its part.
+    pub role: Role,
+    /// The highest epoch it voted in or heard of.
+    pub epoch: Epoch,
+    /// Who leads that epoch, as far as it knows.
+    pub leader: Option<NodeId>,
+    /// The last position it knows to be committed.
+    pub commit: Index,
+    /// The last position in its log.
+    pub last: Index,
+    /// The voting members.
+    pub members: Vec<NodeId>,
+}
+
+/// Where a protocol puts its effects, in order.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Outbox<P: Protocol> {
+    effects: Vec<Effect<P>>,
+}
+
+impl<P: Protocol> Default for Outbox<P> {
+    fn default() -> Self {
+        Self { effects: Vec::new() }
+    }
+}
+
+impl<P: Protocol> Outbox<P> {
+    /// An empty outbox.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Persists these writes as one atomic batch; nothing if there are none.
+    pub fn persist(&mut self, writes: Vec<Write<P::Record>>) {
+        if !writes.is_empty() {
+            self.effects.push(Effect::Persist(writes));
+        }
+    }
+
+    /// Sends a message once every earlier persist is on disk.
+    pub fn send(&mut self, to: NodeId, message: P::Message) {
+        self.effects.push(Effect::Send { to, message, when: When::Durable });
+    }
+
+    /// Sends a message that promises nothing, at once.
+    pub fn send_now(&mut self, to: NodeId, message: P::Message) {
+        self.effects.push(Effect::Send { to, message, when: When::Now });
+    }
+
+    /// Hands a committed entry to the state machine.
+    pub fn apply(
+        &mut self,
+        index: Index,
+        epoch: Epoch,
+        payload: Payload,
+        request: Option<RequestId>,
+    ) {
+        self.effects.push(Effect::Apply { index, epoch, payload, request });
+    }
+
+    /// Starts the state machine from a snapshot.
+    pub fn restore(&mut self, base: SnapshotMeta) {
+        self.effects.push(Effect::Restore(base));
+    }
+
+    /// Answers a request.
+    pub fn reply(&mut self, request: RequestId, outcome: Outcome) {
+        self.effects.push(Effect::Reply { request, outcome });
+    }
+
+    /// Refuses a request: it is certainly not done.
+    pub fn refuse(&mut self, request: RequestId, why: Refusal) {
+        self.reply(request, Outcome::Refused(why));
+    }
+
+    /// Arms a timer with a time drawn from the range.
+    pub fn set_timer(&mut self, timer: P::Timer, within: Range<Duration>) {
+        self.effects.push(Effect::SetTimer { timer, within });
+    }
+
+    /// Disarms a timer.
+    pub fn cancel_timer(&mut self, timer: P::Timer) {
+        self.effects.push(Effect::CancelTimer(timer));
+    }
+
+    /// Notes that something happened.
+    pub fn note(&mut self, event: Event) {
+        self.effects.push(Effect::Note(event));
+    }
+
+    /// The effects so far, in order.
+    pub fn effects(&self) -> &[Effect<P>] {
+        &self.effects
+    }
+
+    /// Takes the effects out, in order, and leaves the outbox empty with its room kept.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Effect<P>> {
+        self.effects.drain(..)
+    }
+}

@@ -1,0 +1,155 @@
+//! The parameters that every protocol shares, with one set of defaults.
+
+use std::{ops::Range, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::NodeId;
+
+/// The parameters of one replica that mean the same in every protocol.
+///
+/// A report's parity table lists these: what is compared must be set alike.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// This replica.
+    pub node: NodeId,
+    /// The voting members, this replica among them.
+    pub members: Vec<NodeId>,
+    /// A follower that hears of no leader for a time drawn from this range campaigns.
+    pub election_timeout: Range<Duration>,
+    /// How often a leader makes itself heard.
+    pub heartbeat_interval: Duration,
+    /// Ask whether a campaign could succeed before starting one (Raft dissertation §9.6), and
+    /// refuse to help while a leader is heard of (§4.2.3).
+    pub pre_vote: bool,
+    /// A leader that hears of no quorum for an election timeout steps down (§6.2).
+    pub check_quorum: bool,
+    /// The most entries that one message carries.
+    pub max_batch_entries: usize,
+    /// The most command bytes that one message carries, one command excepted.
+    pub max_batch_bytes: usize,
+    /// The most messages with entries that are on their way to one peer.
+    pub max_inflight_batches: usize,
+    /// The most entries that a leader holds uncommitted; beyond, it refuses.
+    pub max_uncommitted_entries: usize,
+    /// The most command bytes that a leader holds uncommitted, one command excepted.
+    pub max_uncommitted_bytes: usize,
+}
+
+impl Settings {
+    /// The defaults for one replica of these members.
+    pub fn new(node: NodeId, members: Vec<NodeId>) -> Self {
+        Self {
+            node,
+            members,
+            election_timeout: Duration::from_millis(150)..Duration::from_millis(300),
+            heartbeat_interval: Duration::from_millis(30),
+            pre_vote: true,
+            check_quorum: true,
+            max_batch_entries: 256,
+            max_batch_bytes: 1 << 20,
+            max_inflight_batches: 16,
+            max_uncommitted_entries: 4_096,
+            max_uncommitted_bytes: 16 << 20,
+        }
+    }
+
+    /// The other members.
+    pub fn peers(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.members.iter().copied().filter(|&member| member != self.node)
+    }
+
+    /// Refuses parameters under which the protocols cannot work.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let mut sorted = self.members.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        if sorted.len() != self.members.len() || sorted.contains(&NodeId(0)) {
+            return Err(SettingsError::Members);
+        }
+        if !sorted.contains(&self.node) {
+            return Err(SettingsError::NotAMember(self.node));
+        }
+        let Range { start, end } = self.election_timeout;
+        if start >= end {
+            return Err(SettingsError::ElectionTimeout { start, end });
+        }
+        if self.heartbeat_interval.is_zero() || self.heartbeat_interval * 3 > start {
+            return Err(SettingsError::Heartbeat { interval: self.heartbeat_interval, start });
+        }
+        let limits = [
+            ("max_batch_entries", self.max_batch_entries),
+            ("max_batch_bytes", self.max_batch_bytes),
+            ("max_inflight_batches", self.max_inflight_batches),
+            ("max_uncommitted_entries", self.max_uncommitted_entries),
+            ("max_uncommitted_bytes", self.max_uncommitted_bytes),
+        ];
+        match limits.into_iter().find(|&(_, limit)| limit == 0) {
+            Some((name, _)) => Err(SettingsError::ZeroLimit(name)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Why parameters were refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The members are not distinct, or one is node zero.
+    #[error("the members must be distinct and not zero")]
+    Members,
+    /// The replica is not among its members.
+    #[error("node {0} is not among the members")]
+    NotAMember(NodeId),
+    /// An empty range leaves nothing to draw from: votes would split for ever.
+    #[error("the election timeout {start:?}..{end:?} is no range to draw from")]
+    ElectionTimeout {
+        /// The shortest timeout.
+        start: Duration,
+        /// The longest.
+        end: Duration,
+    },
+    /// One lost heartbeat must not start an election (Raft §5.6: broadcast time ≪ election timeout).
+    #[error(
+        "a heartbeat interval of {interval:?} is not well below the election timeout of {start:?}: \
+         it must be at most a third of it"
+    )]
+    Heartbeat {
+        /// The interval asked for.
+        interval: Duration,
+        /// The shortest election timeout.
+        start: Duration,
+    },
+    /// A limit of zero lets nothing through.
+    #[error("{0} must be at least 1")]
+    ZeroLimit(&'static str),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings::new(NodeId(1), vec![NodeId(1), NodeId(2), NodeId(3)])
+    }
+
+    #[test]
+    fn the_defaults_are_accepted() {
+        assert_eq!(settings().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_heartbeat_not_well_below_the_election_timeout_is_refused() {
+        let late = Settings { heartbeat_interval: Duration::from_millis(51), ..settings() };
+        let message = late.validate().unwrap_err().to_string();
+        assert!(message.contains("51ms") && message.contains("150ms"), "{message}");
+    }
+
+    #[test]
+    fn members_must_be_distinct_and_contain_the_replica() {
+        let twice = Settings { members: vec![NodeId(1), NodeId(1)], ..settings() };
+        assert_eq!(twice.validate(), Err(SettingsError::Members));
+        let stranger = Settings { node: NodeId(9), ..settings() };
+        assert_eq!(stranger.validate(), Err(SettingsError::NotAMember(NodeId(9))));
+    }
+}

@@ -1,0 +1,1 @@
+//! Brings a cluster up and hurts it: local processes

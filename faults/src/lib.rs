@@ -1,0 +1,1 @@
+//! Failure schedules, and the link shim that carries them out

@@ -1,0 +1,1 @@
+//! Membership and failure detection (SWIM with Lifeguard) as a pure state machine

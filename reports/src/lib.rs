@@ -1,0 +1,1 @@
+//! Run records in; statistics, plots and one self-contained HTML out

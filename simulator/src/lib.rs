@@ -1,0 +1,1 @@
+//! A whole cluster in virtual time, deterministic, generic over the protocol
