@@ -112,7 +112,9 @@ pub struct Observed {
     /// In which of its incarnations.
     pub incarnation: u64,
     /// Whose message the replica was handling; itself for what its own disk completed, `None` for a
-    /// timer or a client.
+    /// timer or a client. On paper it is the `sender`: the event, whose fields stand beside it, may
+    /// have a `from` of its own.
+    #[serde(rename = "sender")]
     pub from: Option<NodeId>,
     /// How long that message had waited for its sender's disk, in nanoseconds; zero if it did not.
     pub sync_ns: u64,
