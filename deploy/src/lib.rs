@@ -1,1 +1,17 @@
-//! Brings a cluster up and hurts it: local processes
+//! Brings a cluster up, and hurts it.
+//!
+//! A target is a place where replicas run for real. This crate holds the one that every machine
+//! has: [`local`] processes on loopback, with real disks and real signals. It knows how to start,
+//! stop, kill and pause replicas and how to hand them link faults; what a replica *is*, it does not
+//! know: it starts an executable with arguments, and waits until that has written its addresses.
+
+pub mod local;
+mod process;
+
+pub use local::{Addresses, LocalCluster, LocalSpec};
+pub use process::{Exit, LogTail};
+
+/// What a target can do to replicas, for the refusal of schedules that ask for more.
+pub fn local_capabilities() -> faults::Capabilities {
+    faults::Capabilities::all()
+}

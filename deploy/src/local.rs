@@ -1,0 +1,333 @@
+//! The local target: every replica a process of its own on loopback, with its own directory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use consensus_core::NodeId;
+use faults::LinkRules;
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::process::{Exit, Process};
+
+/// How long a replica may take from its start until it has written its addresses.
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// How long a replica may take to stop in peace before it is killed.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often a starting replica is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
+
+/// The file in which a replica says where it listens.
+const ADDRESS_FILE: &str = "address.json";
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct LocalSpec {
+    /// The executable that starts itself again as a replica or a gateway.
+    pub executable: PathBuf,
+    /// Where data and logs go: `data/node-N`, `logs/node-N.log`.
+    pub directory: PathBuf,
+    /// The replicas. The first is every other's gossip seed.
+    pub members: Vec<NodeId>,
+    /// What every replica is told, besides what is its own.
+    pub replica_arguments: Vec<OsString>,
+    /// What the gateway is told; `None` for a cluster without one.
+    pub gateway_arguments: Option<Vec<OsString>>,
+}
+
+/// Where a replica or gateway listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Addresses {
+    /// HTTP, for clients and the administrator.
+    pub client: SocketAddr,
+    /// gRPC, for peers; the gateway has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<SocketAddr>,
+    /// UDP, for gossip.
+    pub gossip: SocketAddr,
+}
+
+/// A running cluster of local processes. All of them are killed when this is dropped.
+#[derive(Debug)]
+pub struct LocalCluster {
+    spec: LocalSpec,
+    replicas: BTreeMap<NodeId, Process>,
+    paused: BTreeSet<NodeId>,
+    addresses: BTreeMap<NodeId, Addresses>,
+    gateway: Option<(Process, Addresses)>,
+    rules: Option<LinkRules>,
+    http: reqwest::Client,
+}
+
+impl LocalCluster {
+    /// Starts every replica, and the gateway if one is asked for, and waits until each listens.
+    /// Only the first replica's gossip address is known to the others.
+    pub async fn start(spec: LocalSpec) -> Result<Self> {
+        for folder in ["data", "logs"] {
+            let path = spec.directory.join(folder);
+            fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        }
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
+        let mut cluster = Self {
+            spec,
+            replicas: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            addresses: BTreeMap::new(),
+            gateway: None,
+            rules: None,
+            http,
+        };
+        let members = cluster.spec.members.clone();
+        let (first, others) = members.split_first().context("a cluster has at least one replica")?;
+        cluster.start_replicas(&[*first]).await?;
+        cluster.start_replicas(others).await?;
+        cluster.start_gateway().await?;
+        Ok(cluster)
+    }
+
+    /// Starts replicas that are down, from the disks they left, at the addresses they had if those
+    /// are still free.
+    pub async fn start_replicas(&mut self, nodes: &[NodeId]) -> Result<()> {
+        for &node in nodes {
+            self.spawn_replica(node)?;
+        }
+        for &node in nodes {
+            let file = self.data_directory(node).join(ADDRESS_FILE);
+            let process = self.replicas.get_mut(&node).expect("it was just started");
+            let addresses = wait_for_addresses(process, &file).await?;
+            self.addresses.insert(node, addresses);
+        }
+        Ok(())
+    }
+
+    /// Kills replicas with SIGKILL. All of them are dead on return.
+    pub async fn crash(&mut self, nodes: &[NodeId]) -> Result<()> {
+        for node in nodes {
+            if let Some(process) = self.replicas.get(node) {
+                process.signal(Signal::SIGKILL)?;
+            }
+        }
+        for node in nodes {
+            if let Some(mut process) = self.replicas.remove(node) {
+                process.ended().await?;
+            }
+            self.paused.remove(node);
+        }
+        Ok(())
+    }
+
+    /// Asks replicas to stop in peace, and kills those that do not.
+    pub async fn stop(&mut self, nodes: &[NodeId]) -> Result<()> {
+        self.resume(nodes)?;
+        for node in nodes {
+            if let Some(process) = self.replicas.get(node) {
+                process.signal(Signal::SIGTERM)?;
+            }
+        }
+        for node in nodes {
+            if let Some(mut process) = self.replicas.remove(node) {
+                end_in_peace(&mut process).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Freezes replicas with SIGSTOP: they keep their connections and answer nothing.
+    pub fn pause(&mut self, nodes: &[NodeId]) -> Result<()> {
+        for node in nodes {
+            if let Some(process) = self.replicas.get(node) {
+                process.signal(Signal::SIGSTOP)?;
+                self.paused.insert(*node);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets paused replicas go on.
+    pub fn resume(&mut self, nodes: &[NodeId]) -> Result<()> {
+        for node in nodes {
+            if self.paused.remove(node)
+                && let Some(process) = self.replicas.get(node)
+            {
+                process.signal(Signal::SIGCONT)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands the link faults in force to every replica, and keeps them for those that start later.
+    ///
+    /// A paused replica takes them once it goes on; the connection waits for it in the background.
+    pub async fn set_links(&mut self, rules: LinkRules) -> Result<()> {
+        let text = serde_json::to_vec(&rules).context("link rules are plain data")?;
+        let path = self.rules_file();
+        fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+        self.rules = Some(rules);
+        let mut awake = Vec::new();
+        for node in self.replicas.keys() {
+            let put = self
+                .http
+                .put(format!("http://{}/admin/links", self.addresses[node].client))
+                .header("content-type", "application/json")
+                .body(text.clone());
+            if self.paused.contains(node) {
+                tokio::spawn(put.timeout(Duration::from_secs(60)).send());
+            } else {
+                awake.push((*node, tokio::spawn(put.send())));
+            }
+        }
+        for (node, answer) in awake {
+            let answer = answer.await.context("the request was cancelled")?;
+            let answer = answer.with_context(|| format!("replica {node} takes no link faults"))?;
+            if !answer.status().is_success() {
+                bail!("replica {node} refuses the link faults: {}", answer.text().await?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where each replica listens, or last listened.
+    pub const fn addresses(&self) -> &BTreeMap<NodeId, Addresses> {
+        &self.addresses
+    }
+
+    /// Where the gateway takes requests.
+    pub fn gateway(&self) -> Option<SocketAddr> {
+        self.gateway.as_ref().map(|(_, addresses)| addresses.client)
+    }
+
+    /// The replicas that run, paused ones among them.
+    pub fn running(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.replicas.keys().copied()
+    }
+
+    /// A replica's directory.
+    pub fn data_directory(&self, node: NodeId) -> PathBuf {
+        self.spec.directory.join("data").join(format!("node-{node}"))
+    }
+
+    /// The processes that ended although nobody ended them.
+    pub fn exits(&mut self) -> Vec<Exit> {
+        let replicas = self.replicas.values_mut();
+        let gateway = self.gateway.iter_mut().map(|(process, _)| process);
+        replicas.chain(gateway).filter_map(Process::exit).collect()
+    }
+
+    /// Stops everything in peace.
+    pub async fn shut_down(&mut self) -> Result<()> {
+        if let Some((mut gateway, _)) = self.gateway.take() {
+            gateway.signal(Signal::SIGTERM)?;
+            end_in_peace(&mut gateway).await?;
+        }
+        let nodes: Vec<_> = self.running().collect();
+        self.stop(&nodes).await
+    }
+
+    fn spawn_replica(&mut self, node: NodeId) -> Result<()> {
+        let directory = self.data_directory(node);
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        forget(&directory.join(ADDRESS_FILE))?;
+        let mut arguments: Vec<OsString> = vec!["replica".into()];
+        arguments.extend(["--node".into(), node.to_string().into()]);
+        arguments.extend(["--data".into(), directory.into_os_string()]);
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let (client, peer, gossip) = match self.addresses.get(&node) {
+            Some(had) => (had.client, had.peer.unwrap_or(free), had.gossip),
+            None => (free, free, free),
+        };
+        for (flag, address) in
+            [("--client-address", client), ("--peer-address", peer), ("--gossip-address", gossip)]
+        {
+            arguments.extend([flag.into(), address.to_string().into()]);
+        }
+        if let Some(seed) = self.seed().filter(|_| node != self.spec.members[0]) {
+            arguments.extend(["--seed-address".into(), seed.to_string().into()]);
+        }
+        if self.rules.is_some() {
+            arguments.extend(["--link-rules".into(), self.rules_file().into_os_string()]);
+        }
+        arguments.extend(self.spec.replica_arguments.iter().cloned());
+        let log = self.spec.directory.join("logs").join(format!("node-{node}.log"));
+        let name = format!("replica {node}");
+        let process = Process::start(name, &self.spec.executable, &arguments, &log)?;
+        self.replicas.insert(node, process);
+        Ok(())
+    }
+
+    async fn start_gateway(&mut self) -> Result<()> {
+        let Some(given) = self.spec.gateway_arguments.clone() else { return Ok(()) };
+        let directory = self.spec.directory.join("data").join("gateway");
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
+        let file = directory.join(ADDRESS_FILE);
+        forget(&file)?;
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
+        let seed = self.seed().context("the first replica was started before the gateway")?;
+        let mut arguments: Vec<OsString> = vec!["gateway".into(), "--data".into()];
+        arguments.push(directory.into_os_string());
+        arguments.extend(["--client-address".into(), free.clone().into()]);
+        arguments.extend(["--gossip-address".into(), free.into()]);
+        arguments.extend(["--seed-address".into(), seed.to_string().into()]);
+        arguments.extend(given);
+        let log = self.spec.directory.join("logs").join("gateway.log");
+        let mut process =
+            Process::start("gateway".into(), &self.spec.executable, &arguments, &log)?;
+        let addresses = wait_for_addresses(&mut process, &file).await?;
+        self.gateway = Some((process, addresses));
+        Ok(())
+    }
+
+    fn seed(&self) -> Option<SocketAddr> {
+        self.addresses.get(&self.spec.members[0]).map(|addresses| addresses.gossip)
+    }
+
+    fn rules_file(&self) -> PathBuf {
+        self.spec.directory.join("data").join("links.json")
+    }
+}
+
+fn forget(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn wait_for_addresses(process: &mut Process, file: &Path) -> Result<Addresses> {
+    let since = Instant::now();
+    loop {
+        // The file appears whole: a replica writes it under another name first.
+        if let Ok(text) = fs::read(file) {
+            return serde_json::from_slice(&text)
+                .with_context(|| format!("{} does not name addresses", file.display()));
+        }
+        if let Some(exit) = process.exit() {
+            bail!("{exit}");
+        }
+        if since.elapsed() > START_LIMIT {
+            bail!("{} did not appear within {START_LIMIT:?}", file.display());
+        }
+        sleep(POLL_INTERVAL).await;
+    }
+}
+
+async fn end_in_peace(process: &mut Process) -> Result<()> {
+    if timeout(STOP_LIMIT, process.ended()).await.is_err() {
+        process.signal(Signal::SIGKILL)?;
+        process.ended().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,518 @@
+//! The arguments of every command.
+
+use std::{net::SocketAddr, ops::Range, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use consensus_core::{NodeId, Settings};
+
+/// A laboratory for consensus protocols: Raft and Multi-Paxos under the same failures.
+#[derive(Debug, Parser)]
+#[command(name = "harness", version, max_term_width = 100, after_help = "\
+Examples:
+  harness run --protocol raft                          kill the leader ten times, on real processes
+  harness run --protocol multipaxos --target sim       the same schedule in virtual time
+  harness compare --protocols raft,multipaxos          both under one schedule, one report
+  harness sweep --protocol raft --seeds 0..500         many seeded simulations with every fault
+  harness schedules                                    what is bundled
+
+Exit status: 0 the run holds its expectations, 1 it does not, 2 bad arguments or an unreachable target.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one protocol under a failure schedule, check what happened, and write a report.
+    Run(RunArgs),
+    /// Run several protocols under the same schedule and write one report with both.
+    Compare(CompareArgs),
+    /// Run many seeded simulations; print what failed and how to replay it.
+    Sweep(SweepArgs),
+    /// Give the verdicts on a recorded run, or on a history file.
+    Check(CheckArgs),
+    /// Build report.html again from run directories; several become one comparison.
+    Report(ReportArgs),
+    /// List the bundled schedules, or print one.
+    Schedules(SchedulesArgs),
+    /// List the protocols.
+    Protocols,
+    /// Read a key.
+    Get(GetArgs),
+    /// Write a key.
+    Put(PutArgs),
+    /// Write a key if it holds what is expected.
+    Cas(CasArgs),
+    /// Write a key if it holds nothing, and say what it held.
+    #[command(name = "test-and-set")]
+    TestAndSet(TestAndSetArgs),
+    /// Start one replica (what deployments run).
+    Replica(ReplicaArgs),
+    /// Start a gateway: the stateless web server in front of the replicas.
+    Gateway(GatewayArgs),
+}
+
+/// Where a cluster runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Target {
+    /// All replicas in one thread, in virtual time, seeded.
+    Sim,
+    /// Real processes on loopback, real disks.
+    Local,
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sim => "sim",
+            Self::Local => "local",
+        })
+    }
+}
+
+/// Where a replica's records live.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum StorageKind {
+    /// sled, with its file synced to the drive.
+    Sled,
+    /// Memory: nothing survives the process.
+    Memory,
+}
+
+impl std::fmt::Display for StorageKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sled => "sled",
+            Self::Memory => "memory",
+        })
+    }
+}
+
+/// Which way the load takes on a real target.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Route {
+    /// Clients find the leader themselves.
+    Direct,
+    /// Clients send everything to the gateway.
+    Gateway,
+}
+
+/// What both `run` and `compare` take.
+#[derive(Clone, Debug, Args)]
+pub struct ExperimentArgs {
+    /// Where the cluster runs.
+    #[arg(long, value_enum, default_value_t = Target::Local)]
+    pub target: Target,
+    /// A bundled schedule's name, or a schedule file.
+    #[arg(long, default_value = "leader-crash", value_name = "NAME|FILE")]
+    pub schedule: String,
+    /// How many replicas; the schedule's own number if not given.
+    #[arg(long)]
+    pub nodes: Option<usize>,
+    /// How often the schedule's repeating steps repeat; the schedule's own number if not given.
+    #[arg(long)]
+    pub trials: Option<u32>,
+    /// The seed of every draw: jitter, targets, arrivals, keys, the simulated network.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Where to write; by default a new folder under runs/.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Where the replicas' records live (local).
+    #[arg(long, value_enum, default_value_t = StorageKind::Sled)]
+    pub storage: StorageKind,
+    /// Which way the load takes (local).
+    #[arg(long, value_enum, default_value_t = Route::Direct)]
+    pub via: Route,
+    /// Offered operations per second; the schedule's own number if not given.
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// Keep the replicas' data directories after a run that holds.
+    #[arg(long)]
+    pub keep_data: bool,
+    #[command(flatten)]
+    pub tuning: Tuning,
+}
+
+/// `harness run`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness run --protocol raft
+  harness run --protocol multipaxos --schedule minority-partition --nodes 3
+  harness run --protocol raft --target sim --seed 7 --schedule my-schedule.toml
+  harness run --protocol raft --election-timeout 500ms..1s --heartbeat-interval 100ms")]
+pub struct RunArgs {
+    /// Which protocol (see `harness protocols`).
+    #[arg(long)]
+    pub protocol: String,
+    #[command(flatten)]
+    pub experiment: ExperimentArgs,
+}
+
+/// `harness compare`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness compare --protocols raft,multipaxos
+  harness compare --protocols raft,multipaxos --target sim --runs 20
+  harness compare --protocols raft,multipaxos --schedule leader-isolation --out runs/isolation")]
+pub struct CompareArgs {
+    /// Which protocols, separated by commas.
+    #[arg(long, value_delimiter = ',', default_value = "raft,multipaxos")]
+    pub protocols: Vec<String>,
+    /// How many runs of each, with consecutive seeds; the run is the unit of statistics.
+    #[arg(long, default_value_t = 1)]
+    pub runs: u64,
+    #[command(flatten)]
+    pub experiment: ExperimentArgs,
+}
+
+/// `harness sweep`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness sweep --protocol raft --seeds 0..500
+  harness sweep --protocol multipaxos --seeds 0..50 --schedule the-story
+  harness sweep --protocol raft --seeds 17..18             replay one seed")]
+pub struct SweepArgs {
+    /// Which protocol (see `harness protocols`).
+    #[arg(long)]
+    pub protocol: String,
+    /// Which seeds: FROM..TO, the last excluded.
+    #[arg(long, value_parser = parse_seeds, value_name = "FROM..TO")]
+    pub seeds: Range<u64>,
+    /// `swarm` draws a schedule from each seed; or a bundled name, or a file.
+    #[arg(long, default_value = "swarm", value_name = "swarm|NAME|FILE")]
+    pub schedule: String,
+    /// How many replicas; drawn from the seed (swarm) or the schedule's own number if not given.
+    #[arg(long)]
+    pub nodes: Option<usize>,
+    /// How many simulations run side by side; as many as there are cores if not given.
+    #[arg(long)]
+    pub jobs: Option<usize>,
+    /// Run each seed once instead of twice. Twice proves that the same seed gives the same trace.
+    #[arg(long)]
+    pub once: bool,
+    #[command(flatten)]
+    pub tuning: Tuning,
+}
+
+/// `harness check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A run directory, or a history.jsonl.
+    #[arg(value_name = "RUN|HISTORY")]
+    pub path: PathBuf,
+}
+
+/// `harness report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Run directories.
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// Where to write a comparison of several runs.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `harness schedules`.
+#[derive(Debug, Args)]
+pub struct SchedulesArgs {
+    /// Print this bundled schedule, as a start for your own.
+    pub name: Option<String>,
+}
+
+/// Where a client at the command line finds the cluster.
+#[derive(Clone, Debug, Args)]
+pub struct ClientArgs {
+    /// A replica's or gateway's client address; several may be given.
+    #[arg(long = "server", value_name = "HOST:PORT", required = true)]
+    pub servers: Vec<SocketAddr>,
+    /// How long to try.
+    #[arg(long, value_parser = parse_duration, default_value = "5s")]
+    pub timeout: Duration,
+}
+
+/// `harness get`.
+#[derive(Debug, Args)]
+pub struct GetArgs {
+    pub key: String,
+    /// Read whatever the replica asked has applied, without asking a quorum.
+    #[arg(long)]
+    pub stale: bool,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `harness put`.
+#[derive(Debug, Args)]
+pub struct PutArgs {
+    pub key: String,
+    pub value: String,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `harness cas`.
+#[derive(Debug, Args)]
+pub struct CasArgs {
+    pub key: String,
+    /// What the key must hold.
+    #[arg(long, required_unless_present = "absent", conflicts_with = "absent")]
+    pub expected: Option<String>,
+    /// The key must hold nothing.
+    #[arg(long)]
+    pub absent: bool,
+    /// What it holds afterwards.
+    pub value: String,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `harness test-and-set`.
+#[derive(Debug, Args)]
+pub struct TestAndSetArgs {
+    pub key: String,
+    /// What the key holds afterwards, if it held nothing.
+    #[arg(default_value = "1")]
+    pub value: String,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// The parameters that every protocol shares. What is compared is set alike.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Protocol parameters")]
+pub struct Tuning {
+    /// The range from which election timeouts are drawn.
+    #[arg(long, value_parser = parse_duration_range, default_value = "150ms..300ms")]
+    pub election_timeout: Range<Duration>,
+    /// How often a leader makes itself heard.
+    #[arg(long, value_parser = parse_duration, default_value = "30ms")]
+    pub heartbeat_interval: Duration,
+    /// Ask whether a campaign could succeed before starting one.
+    #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
+    pub pre_vote: bool,
+    /// A leader that hears of no quorum for an election timeout steps down.
+    #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
+    pub check_quorum: bool,
+    /// The most entries that one message carries.
+    #[arg(long, default_value_t = 256)]
+    pub max_batch_entries: usize,
+    /// The most command bytes that one message carries.
+    #[arg(long, default_value_t = 1 << 20)]
+    pub max_batch_bytes: usize,
+    /// The most messages with entries that are on their way to one peer.
+    #[arg(long, default_value_t = 16)]
+    pub max_inflight_batches: usize,
+    /// The most entries that a leader holds uncommitted.
+    #[arg(long, default_value_t = 4096)]
+    pub max_uncommitted_entries: usize,
+    /// The most command bytes that a leader holds uncommitted.
+    #[arg(long, default_value_t = 16 << 20)]
+    pub max_uncommitted_bytes: usize,
+}
+
+impl Tuning {
+    /// The parameters of one replica.
+    pub fn settings(&self, node: NodeId, members: Vec<NodeId>) -> Settings {
+        Settings {
+            node,
+            members,
+            election_timeout: self.election_timeout.clone(),
+            heartbeat_interval: self.heartbeat_interval,
+            pre_vote: self.pre_vote,
+            check_quorum: self.check_quorum,
+            max_batch_entries: self.max_batch_entries,
+            max_batch_bytes: self.max_batch_bytes,
+            max_inflight_batches: self.max_inflight_batches,
+            max_uncommitted_entries: self.max_uncommitted_entries,
+            max_uncommitted_bytes: self.max_uncommitted_bytes,
+        }
+    }
+
+    /// The same parameters as arguments for a replica's own command line.
+    pub fn arguments(&self) -> Vec<String> {
+        let Range { start, end } = self.election_timeout;
+        [
+            ("--election-timeout", format!("{}ns..{}ns", start.as_nanos(), end.as_nanos())),
+            ("--heartbeat-interval", format!("{}ns", self.heartbeat_interval.as_nanos())),
+            ("--pre-vote", self.pre_vote.to_string()),
+            ("--check-quorum", self.check_quorum.to_string()),
+            ("--max-batch-entries", self.max_batch_entries.to_string()),
+            ("--max-batch-bytes", self.max_batch_bytes.to_string()),
+            ("--max-inflight-batches", self.max_inflight_batches.to_string()),
+            ("--max-uncommitted-entries", self.max_uncommitted_entries.to_string()),
+            ("--max-uncommitted-bytes", self.max_uncommitted_bytes.to_string()),
+        ]
+        .into_iter()
+        .flat_map(|(flag, value)| [flag.to_owned(), value])
+        .collect()
+    }
+
+    /// The rows of a report's parity table: name and value.
+    pub fn rows(&self) -> Vec<(String, String)> {
+        let Range { start, end } = self.election_timeout;
+        [
+            ("election timeout", format!("{start:?}..{end:?}, drawn uniformly")),
+            ("heartbeat interval", format!("{:?}", self.heartbeat_interval)),
+            ("pre-vote", self.pre_vote.to_string()),
+            ("check-quorum", self.check_quorum.to_string()),
+            ("batch, entries", self.max_batch_entries.to_string()),
+            ("batch, bytes", self.max_batch_bytes.to_string()),
+            ("in-flight batches per peer", self.max_inflight_batches.to_string()),
+            ("uncommitted entries", self.max_uncommitted_entries.to_string()),
+            ("uncommitted bytes", self.max_uncommitted_bytes.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
+    }
+}
+
+/// `harness replica`.
+#[derive(Debug, Args)]
+pub struct ReplicaArgs {
+    /// Which protocol (see `harness protocols`).
+    #[arg(long)]
+    pub protocol: String,
+    /// This replica's number.
+    #[arg(long)]
+    pub node: u64,
+    /// All voting members, this replica among them.
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub members: Vec<u64>,
+    /// The cluster's name; replicas of other clusters are refused.
+    #[arg(long, default_value = "lab")]
+    pub cluster: String,
+    /// The data directory.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where the replica's records live.
+    #[arg(long, value_enum, default_value_t = StorageKind::Sled)]
+    pub storage: StorageKind,
+    /// HTTP for clients and the administrator; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub client_address: SocketAddr,
+    /// gRPC for peers.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub peer_address: SocketAddr,
+    /// UDP for gossip.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub gossip_address: SocketAddr,
+    /// The gossip address of a replica that is already there; several may be given.
+    #[arg(long = "seed-address", value_name = "HOST:PORT")]
+    pub seed_addresses: Vec<SocketAddr>,
+    /// The seed of this replica's draws.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Link faults in force from the first packet on (a JSON file).
+    #[arg(long, value_name = "FILE")]
+    pub link_rules: Option<PathBuf>,
+    /// A key whose value is part of the replica's state samples.
+    #[arg(long)]
+    pub watch: Option<String>,
+    /// End when the process that started this one ends.
+    #[arg(long)]
+    pub die_with_parent: bool,
+    #[command(flatten)]
+    pub tuning: Tuning,
+}
+
+/// `harness gateway`.
+#[derive(Debug, Args)]
+pub struct GatewayArgs {
+    /// The cluster's name.
+    #[arg(long, default_value = "lab")]
+    pub cluster: String,
+    /// Where it writes the addresses it listens on.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// HTTP for clients; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub client_address: SocketAddr,
+    /// UDP for gossip.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub gossip_address: SocketAddr,
+    /// The gossip address of a replica; several may be given.
+    #[arg(long = "seed-address", value_name = "HOST:PORT", required = true)]
+    pub seed_addresses: Vec<SocketAddr>,
+    /// End when the process that started this one ends.
+    #[arg(long)]
+    pub die_with_parent: bool,
+}
+
+fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
+    let parse = |part: &str| part.parse::<u64>().map_err(|_| format!("'{part}' is no number"));
+    let (from, to) = text.split_once("..").ok_or("seeds are given as FROM..TO, as in 0..500")?;
+    let range = parse(from)?..parse(to)?;
+    if range.is_empty() {
+        return Err(format!("{text} holds no seed: the last is excluded"));
+    }
+    Ok(range)
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number.parse().map_err(|_| format!("'{text}' is no duration, as in 150ms"))?;
+    let scale = match unit {
+        "ns" => 1e-9,
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        _ => return Err(format!("'{text}' has no unit out of ns, us, ms, s, m")),
+    };
+    Duration::try_from_secs_f64(number * scale).map_err(|_| format!("'{text}' is out of range"))
+}
+
+fn parse_duration_range(text: &str) -> Result<Range<Duration>, String> {
+    let (from, to) = text.split_once("..").ok_or("a range is given as FROM..TO, as in 150ms..300ms")?;
+    Ok(parse_duration(from)?..parse_duration(to)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_and_ranges() {
+        assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("150000000ns"), Ok(Duration::from_millis(150)));
+        assert!(parse_duration("150").unwrap_err().contains("unit"));
+        assert!(parse_duration("soon").is_err());
+        let range = Duration::from_millis(150)..Duration::from_millis(300);
+        assert_eq!(parse_duration_range("150ms..300ms"), Ok(range));
+        assert!(parse_seeds("5..5").is_err());
+    }
+
+    #[test]
+    fn the_defaults_are_the_protocols_own() {
+        let cli = Cli::parse_from(["harness", "run", "--protocol", "raft"]);
+        let Command::Run(run) = cli.command else { panic!("run was parsed as something else") };
+        let members = vec![NodeId(1), NodeId(2), NodeId(3)];
+        let settings = run.experiment.tuning.settings(NodeId(1), members.clone());
+        assert_eq!(settings, Settings::new(NodeId(1), members));
+    }
+
+    #[test]
+    fn tuning_survives_the_way_to_a_replica() {
+        let given = ["harness", "run", "--protocol", "raft", "--election-timeout", "1s..2.5s"];
+        let Command::Run(run) = Cli::parse_from(given).command else { panic!("not run") };
+        let mut line: Vec<_> =
+            "harness replica --protocol raft --node 1 --members 1,2 --data x".split(' ').collect();
+        let arguments = run.experiment.tuning.arguments();
+        line.extend(arguments.iter().map(String::as_str));
+        let Command::Replica(replica) = Cli::parse_from(line).command else { panic!("not replica") };
+        assert_eq!(replica.tuning.arguments(), arguments);
+    }
+}
