@@ -40,7 +40,8 @@
 //! [`id`], [`time`] and [`payload`] name things; [`protocol`] is the trait, with its [`settings`]
 //! and the [`event`]s it notes; [`record`] and [`storage`] are the disk; [`quorum`] counts;
 //! [`machine`], [`session`] and [`kv`] are what the log is for; [`history`] is what a run leaves
-//! behind; [`wire`] turns things into bytes, and [`draw`] draws by key.
+//! behind; [`wire`] turns things into bytes, and [`draw`] draws by key. Behind the feature `transcript`
+//! stands a cluster driven by hand, for the protocols' tests.
 
 pub mod draw;
 pub mod event;
@@ -56,6 +57,8 @@ pub mod session;
 pub mod settings;
 pub mod storage;
 pub mod time;
+#[cfg(feature = "transcript")]
+pub mod transcript;
 pub mod wire;
 
 pub use draw::Draw;

@@ -1,0 +1,126 @@
+//! What no protocol may break, watched while a cluster runs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    event::Event,
+    id::{Epoch, Index, NodeId, RequestId},
+    payload::{Command, Payload},
+    protocol::{Ask, Consistency, Outcome},
+};
+
+/// Watches a whole cluster, from the outside, for what no protocol may break.
+#[derive(Clone, Debug, Default)]
+pub struct Judge {
+    /// Who won each epoch.
+    elected: BTreeMap<Epoch, NodeId>,
+    /// What some replica applied at each position: every other must apply the same.
+    applied: BTreeMap<Index, Payload>,
+    /// Commands that were certainly not done.
+    refused: BTreeSet<Command>,
+    /// The requests without an answer.
+    open: BTreeMap<RequestId, Open>,
+    /// Every linearizable read asked for from now on must see this position.
+    acknowledged: Index,
+}
+
+#[derive(Clone, Debug)]
+struct Open {
+    node: NodeId,
+    ask: Ask,
+    /// What was acknowledged when it was asked.
+    acknowledged: Index,
+}
+
+impl Judge {
+    /// What was applied so far, by position: the commands that must never be lost.
+    pub const fn applied(&self) -> &BTreeMap<Index, Payload> {
+        &self.applied
+    }
+
+    /// Who won each epoch.
+    pub const fn elected(&self) -> &BTreeMap<Epoch, NodeId> {
+        &self.elected
+    }
+
+    /// The requests without an answer.
+    pub fn open(&self) -> impl Iterator<Item = RequestId> + '_ {
+        self.open.keys().copied()
+    }
+
+    pub(super) fn ask(&mut self, node: NodeId, request: RequestId, ask: Ask) {
+        let acknowledged = self.acknowledged;
+        self.open.insert(request, Open { node, ask, acknowledged });
+    }
+
+    /// The node crashed: its open requests will never be answered.
+    pub(super) fn crash(&mut self, node: NodeId) {
+        self.open.retain(|_, open| open.node != node);
+    }
+
+    pub(super) fn note(&mut self, node: NodeId, event: &Event) {
+        if let Event::Elected { epoch } = *event {
+            let earlier = self.elected.insert(epoch, node);
+            assert_eq!(earlier, None, "epoch {epoch} was won again, by n{node}");
+        }
+    }
+
+    pub(super) fn apply(
+        &mut self,
+        node: NodeId,
+        index: Index,
+        payload: &Payload,
+        request: Option<RequestId>,
+    ) {
+        let known = self.applied.entry(index).or_insert_with(|| payload.clone());
+        assert_eq!(known, payload, "n{node} applies something else at {index}");
+        if let Some(command) = &payload.command {
+            assert!(
+                !self.refused.contains(command),
+                "n{node} applies a refused command at {index}"
+            );
+        }
+        let Some(request) = request else { return };
+        let open = self.close(node, request);
+        assert_eq!(
+            (Ask::Propose(payload.command.clone().unwrap_or_default()), false),
+            (open.ask, payload.is_noop()),
+            "request {} of n{node} is answered with somebody else's command",
+            request.0
+        );
+        self.acknowledged = self.acknowledged.max(index);
+    }
+
+    /// `applied` is what the answering node has applied.
+    pub(super) fn reply(
+        &mut self,
+        node: NodeId,
+        request: RequestId,
+        outcome: &Outcome,
+        applied: Index,
+    ) {
+        let open = self.close(node, request);
+        match (open.ask, outcome) {
+            (Ask::Read(Consistency::Linearizable), Outcome::Readable) => {
+                let must = open.acknowledged;
+                assert!(applied >= must, "a read at n{node} sees {applied} but not {must}");
+                self.acknowledged = self.acknowledged.max(applied);
+            }
+            (Ask::Propose(command), Outcome::Refused(_)) => {
+                let done = self.applied.values().any(|p| p.command.as_ref() == Some(&command));
+                assert!(!done, "n{node} refuses a command that was applied");
+                self.refused.insert(command);
+            }
+            (Ask::Propose(_), Outcome::Readable) => panic!("n{node} answers a command as a read"),
+            (Ask::Read(_), Outcome::Unknown) => panic!("a read is done or not done"),
+            (Ask::Read(_), _) | (Ask::Propose(_), Outcome::Unknown) => {}
+        }
+    }
+
+    fn close(&mut self, node: NodeId, request: RequestId) -> Open {
+        let open = self.open.remove(&request);
+        let open = open.unwrap_or_else(|| panic!("request {} is answered twice", request.0));
+        assert_eq!(open.node, node, "request {} is answered elsewhere", request.0);
+        open
+    }
+}
