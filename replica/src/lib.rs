@@ -1,1 +1,5 @@
-//! One running replica: transport, storage, gossip over UDP, client API; and the gateway in front
+//! One running replica.
+
+mod checksum;
+pub mod clock;
+pub mod storage;

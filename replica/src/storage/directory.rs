@@ -1,0 +1,118 @@
+//! The data directory: one process at a time, and a count of its lives.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use consensus_core::storage::StorageError;
+
+use super::refused;
+
+/// A data directory that this process holds. The lock goes with the process, however it ends.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    incarnation: u64,
+    _lock: File,
+}
+
+impl Directory {
+    /// Makes the directory if need be, locks it, and counts this start: durable on return, so that
+    /// no two lives of a replica share an incarnation.
+    pub fn open(path: &Path) -> Result<Self, StorageError> {
+        fs::create_dir_all(path).map_err(|error| refused("make the directory", path, error))?;
+        let lock = lock(path)?;
+        let incarnation = read_incarnation(path)?.checked_add(1).expect("lives are few");
+        let content = format!("{incarnation}\n");
+        replace(&path.join("incarnation"), content.as_bytes())?;
+        Ok(Self { path: path.to_owned(), incarnation, _lock: lock })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The how-many-th life of this directory this is, from 1.
+    pub const fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+}
+
+fn lock(directory: &Path) -> Result<File, StorageError> {
+    let path = directory.join("lock");
+    let file = File::create(&path).map_err(|error| refused("write", &path, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StorageError::Locked(directory.display().to_string())),
+        Err(TryLockError::Error(error)) => Err(refused("lock", &path, error)),
+    }
+}
+
+fn read_incarnation(directory: &Path) -> Result<u64, StorageError> {
+    let path = directory.join("incarnation");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(refused("read", &path, error)),
+    };
+    text.trim().parse().map_err(|_| StorageError::Corrupt {
+        record: path.display().to_string(),
+        why: format!("it holds {text:?} instead of a number"),
+    })
+}
+
+/// Replaces a small file as a whole: a crash leaves the old content or the new.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), StorageError> {
+    let fresh = path.with_extension("new");
+    let write = || {
+        let mut file = File::create(&fresh)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)?;
+        File::open(path.parent().expect("a file is in a directory"))?.sync_all()
+    };
+    write().map_err(|error| refused("write", path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_start_is_a_new_incarnation() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("made/on/demand");
+        for life in 1..=3 {
+            assert_eq!(Directory::open(&path).unwrap().incarnation(), life);
+        }
+    }
+
+    #[test]
+    fn a_second_holder_is_refused() {
+        let place = tempfile::tempdir().unwrap();
+        let held = Directory::open(place.path()).unwrap();
+        assert!(matches!(Directory::open(place.path()), Err(StorageError::Locked(_))));
+        drop(held);
+        assert_eq!(Directory::open(place.path()).unwrap().incarnation(), 2);
+    }
+
+    #[test]
+    fn a_damaged_count_is_refused_by_name() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("incarnation"), "seven").unwrap();
+        let error = Directory::open(place.path()).unwrap_err().to_string();
+        assert!(error.contains("incarnation") && error.contains("seven"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let file = place.path().join("a file");
+        fs::write(&file, "").unwrap();
+        let error = Directory::open(&file.join("data")).unwrap_err().to_string();
+        assert!(error.contains("a file/data"), "{error}");
+    }
+}
