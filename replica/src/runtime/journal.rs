@@ -1,0 +1,236 @@
+//! The journal: what the replica observed and applied, written beside its data for those who judge
+//! the run, and streamed to those who watch it.
+//!
+//! A thread of its own writes, so that the consensus loop never waits for a file. What happens at
+//! every operation may linger for a moment and be written in one go; what happens seldom (an
+//! election, say) is written at once, for a watcher may be waiting to strike at that very moment.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write as _},
+    path::{Path, PathBuf},
+    sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use consensus_core::{
+    Event,
+    history::{Applied, Observed},
+    storage::StorageError,
+};
+use tokio::sync::broadcast;
+
+/// How many turns of the loop may wait to be written; beyond, the loop waits.
+const MAX_WAITING: usize = 4_096;
+/// How long what happens at every operation may linger.
+const LINGER: Duration = Duration::from_millis(2);
+/// How often the applied entries are written out.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// How many lines a watcher may lag behind.
+const MAX_LAG: usize = 16_384;
+
+/// What one turn of the consensus loop left to be written.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// What was observed.
+    pub observed: Vec<Observed>,
+    /// What was applied.
+    pub applied: Vec<Applied>,
+}
+
+impl Page {
+    /// Whether there is nothing on it.
+    pub fn is_empty(&self) -> bool {
+        self.observed.is_empty() && self.applied.is_empty()
+    }
+
+    fn is_urgent(&self) -> bool {
+        let routine = |observed: &Observed| {
+            matches!(observed.event, Event::Proposed { .. } | Event::Committed { .. })
+        };
+        !self.observed.iter().all(routine)
+    }
+}
+
+/// Observed events as they are written, one JSON line each, for any number of watchers.
+pub type Live = broadcast::Sender<Bytes>;
+
+/// The consensus loop's side of the journal.
+#[derive(Debug)]
+pub struct Journal {
+    pages: Option<SyncSender<Page>>,
+    writer: Option<JoinHandle<Result<(), StorageError>>>,
+}
+
+impl Journal {
+    /// Opens `events.jsonl`, which goes on from life to life, and this life's
+    /// `applied-<incarnation>.jsonl`, and starts the writer.
+    pub fn open(directory: &Path, incarnation: u64) -> Result<(Self, Live), StorageError> {
+        let events = Lines::open(directory.join("events.jsonl"))?;
+        let applied = Lines::open(directory.join(format!("applied-{incarnation}.jsonl")))?;
+        let (pages, inbox) = mpsc::sync_channel(MAX_WAITING);
+        let (live, _) = broadcast::channel(MAX_LAG);
+        let writer = Writer { pages: inbox, events, applied, live: live.clone() };
+        let writer = thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || writer.run())
+            .map_err(|source| StorageError::Io { action: "start a thread".into(), source })?;
+        Ok((Self { pages: Some(pages), writer: Some(writer) }, live))
+    }
+
+    /// Hands a page over. `false` if the writer is gone: ask [`close`](Self::close) why.
+    #[must_use]
+    pub fn write(&self, page: Page) -> bool {
+        self.pages.as_ref().is_some_and(|pages| pages.send(page).is_ok())
+    }
+
+    /// Writes out what is left, and says what went wrong if something did.
+    pub fn close(&mut self) -> Result<(), StorageError> {
+        self.pages = None;
+        match self.writer.take().map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+struct Writer {
+    pages: Receiver<Page>,
+    events: Lines,
+    applied: Lines,
+    live: Live,
+}
+
+impl Writer {
+    fn run(mut self) -> Result<(), StorageError> {
+        let mut last_flush = Instant::now();
+        loop {
+            let more = self.next_pages()?;
+            self.events.flush()?;
+            if !more || last_flush.elapsed() >= FLUSH_EVERY {
+                self.applied.flush()?;
+                last_flush = Instant::now();
+            }
+            if !more {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes pages until one is urgent or the first one has lingered long enough. `false` at the
+    /// end of the journal.
+    fn next_pages(&mut self) -> Result<bool, StorageError> {
+        let mut urgent = match self.pages.recv_timeout(FLUSH_EVERY) {
+            Ok(page) => self.take(&page)?,
+            Err(RecvTimeoutError::Timeout) => return Ok(true),
+            Err(RecvTimeoutError::Disconnected) => return Ok(false),
+        };
+        let until = Instant::now() + LINGER;
+        while !urgent {
+            match self.pages.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(page) => urgent = self.take(&page)?,
+                Err(RecvTimeoutError::Timeout) => return Ok(true),
+                Err(RecvTimeoutError::Disconnected) => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn take(&mut self, page: &Page) -> Result<bool, StorageError> {
+        for applied in &page.applied {
+            self.applied.line(applied)?;
+        }
+        for observed in &page.observed {
+            let line = self.events.line(observed)?;
+            if self.live.receiver_count() > 0 {
+                // A watcher that left in this very moment is no error.
+                let _ = self.live.send(line.into());
+            }
+        }
+        Ok(page.is_urgent())
+    }
+}
+
+/// A file of JSON lines.
+pub(crate) struct Lines {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Lines {
+    pub(crate) fn open(path: PathBuf) -> Result<Self, StorageError> {
+        match File::options().append(true).create(true).open(&path) {
+            Ok(file) => Ok(Self { path, file: BufWriter::with_capacity(64 << 10, file) }),
+            Err(error) => Err(failed(&path, error)),
+        }
+    }
+
+    pub(crate) fn line(&mut self, value: &impl serde::Serialize) -> Result<Vec<u8>, StorageError> {
+        let mut line = serde_json::to_vec(value).expect("histories are plain JSON");
+        line.push(b'\n');
+        self.file.write_all(&line).map_err(|error| failed(&self.path, error))?;
+        Ok(line)
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), StorageError> {
+        self.file.flush().map_err(|error| failed(&self.path, error))
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> StorageError {
+    StorageError::Io { action: format!("write {}", path.display()), source }
+}
+
+/// A journal shared by nobody: closed when dropped, so that no line is lost in a peaceful end.
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the journal is incomplete");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use consensus_core::{Epoch, NodeId, Time};
+
+    use super::*;
+
+    fn observed(event: Event) -> Observed {
+        let node = NodeId(1);
+        Observed { at: Time(1), node, incarnation: 2, from: None, sync_ns: 0, event }
+    }
+
+    fn read(path: PathBuf) -> Vec<Observed> {
+        let text = std::fs::read_to_string(path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_written_comes_back_and_lives_on() {
+        let place = tempfile::tempdir().unwrap();
+        let event = |round| observed(Event::Elected { epoch: Epoch::term(round) });
+        for life in 1..=2 {
+            let (mut journal, _) = Journal::open(place.path(), life).unwrap();
+            let page = Page { observed: vec![event(life)], ..Page::default() };
+            assert!(journal.write(page));
+            journal.close().unwrap();
+        }
+        assert_eq!(read(place.path().join("events.jsonl")), [event(1), event(2)]);
+        assert!(place.path().join("applied-2.jsonl").exists());
+    }
+
+    #[test]
+    fn a_watcher_hears_what_is_written() {
+        let place = tempfile::tempdir().unwrap();
+        let (journal, live) = Journal::open(place.path(), 1).unwrap();
+        let mut watcher = live.subscribe();
+        let event = observed(Event::TimedOut { epoch: Epoch::term(3) });
+        assert!(journal.write(Page { observed: vec![event.clone()], ..Page::default() }));
+        let line = watcher.blocking_recv().unwrap();
+        assert_eq!(serde_json::from_slice::<Observed>(&line).unwrap(), event);
+    }
+}

@@ -1,0 +1,105 @@
+//! How replicas talk: one long-lived tonic stream per direction and pair of replicas, carrying
+//! batches of checksummed frames (`proto/transport.proto`).
+//!
+//! A message may be lost, like on any link: when a peer is away, when it does not keep up, when the
+//! link rules say so, when its checksum does not fit. The protocols ask for no more.
+
+mod incoming;
+mod outgoing;
+mod queue;
+
+/// The wire's messages, from `proto/transport.proto`.
+mod wire {
+    #![allow(missing_docs, clippy::all)]
+    tonic::include_proto!("consensus.transport.v1");
+}
+
+use consensus_core::{GroupId, NodeId};
+use tonic::Status;
+
+pub use incoming::Incoming;
+pub use outgoing::Outgoing;
+
+/// The largest packet that is accepted, in bytes: one command may be alone in a batch, but whole.
+const MAX_PACKET_BYTES: usize = 32 << 20;
+
+/// What both ends of a stream must agree on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// The cluster's name.
+    pub cluster: String,
+    /// The replicated log.
+    pub group: GroupId,
+    /// The protocol's name.
+    pub protocol: &'static str,
+    /// This replica.
+    pub node: NodeId,
+}
+
+impl Identity {
+    fn greet(&self, to: NodeId) -> wire::Hello {
+        wire::Hello {
+            cluster: self.cluster.clone(),
+            group: self.group.0,
+            protocol: self.protocol.to_owned(),
+            from: self.node.0,
+            to: to.0,
+        }
+    }
+
+    /// Checks a greeting and returns who called.
+    fn admit(&self, hello: &wire::Hello) -> Result<NodeId, Box<Status>> {
+        let mismatch = |what: &str, theirs: &dyn std::fmt::Debug, ours: &dyn std::fmt::Debug| {
+            let text = format!("you speak of {what} {theirs:?}; here is {what} {ours:?}");
+            Err(Box::new(Status::failed_precondition(text)))
+        };
+        if hello.cluster != self.cluster {
+            return mismatch("cluster", &hello.cluster, &self.cluster);
+        }
+        if hello.group != self.group.0 {
+            return mismatch("group", &hello.group, &self.group.0);
+        }
+        if hello.protocol != self.protocol {
+            return mismatch("protocol", &hello.protocol, &self.protocol);
+        }
+        if hello.to != self.node.0 {
+            return mismatch("node", &hello.to, &self.node.0);
+        }
+        match hello.from {
+            0 => Err(Box::new(Status::invalid_argument("node 0 is no node"))),
+            from if from == self.node.0 => mismatch("another node than", &from, &from),
+            from => Ok(NodeId(from)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(node: u64) -> Identity {
+        let cluster = "lab".to_owned();
+        Identity { cluster, group: GroupId(0), protocol: "raft", node: NodeId(node) }
+    }
+
+    #[test]
+    fn a_fitting_greeting_is_admitted() {
+        let hello = identity(2).greet(NodeId(1));
+        assert_eq!(identity(1).admit(&hello).unwrap(), NodeId(2));
+    }
+
+    #[test]
+    fn every_mismatch_is_refused_and_named() {
+        let good = identity(2).greet(NodeId(1));
+        let refused = |hello: wire::Hello, word: &str| {
+            let status = identity(1).admit(&hello).unwrap_err();
+            assert!(status.message().contains(word), "{}", status.message());
+        };
+        refused(wire::Hello { cluster: "other".into(), ..good.clone() }, "cluster \"other\"");
+        refused(wire::Hello { group: 7, ..good.clone() }, "group 7");
+        refused(wire::Hello { protocol: "multipaxos".into(), ..good.clone() }, "multipaxos");
+        refused(wire::Hello { to: 3, ..good.clone() }, "node 3");
+        refused(wire::Hello { from: 0, ..good.clone() }, "node 0");
+        refused(wire::Hello { from: 1, ..good }, "another node");
+    }
+}

@@ -1,0 +1,110 @@
+//! The called end: checks the greeting, then each frame, and hands the messages to the loop.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use consensus_core::NodeId;
+use faults::Channel;
+use prost::Message as _;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    Identity, MAX_PACKET_BYTES, Outgoing,
+    wire::{
+        Envelope, Farewell, Packet,
+        packet::Content,
+        transport_server::{Transport, TransportServer},
+    },
+};
+use crate::{
+    checksum,
+    counters::Counters,
+    links::Links,
+    runtime::{Loop, NotTaken},
+};
+
+/// Everything that comes from other replicas.
+pub struct Incoming {
+    /// Who is called here.
+    pub identity: Identity,
+    /// What may come in.
+    pub links: Arc<Links>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// Where the messages go.
+    pub consensus: Arc<dyn Loop>,
+    /// Who would like to know that a peer is there.
+    pub outgoing: Arc<Outgoing>,
+}
+
+/// Why a frame was not taken.
+#[derive(Debug, PartialEq, Eq)]
+enum Dropped {
+    Cut,
+    Damaged,
+    Malformed,
+    Full,
+}
+
+impl Incoming {
+    /// The gRPC service.
+    pub fn into_service(self) -> TransportServer<impl Transport> {
+        TransportServer::new(self).max_decoding_message_size(MAX_PACKET_BYTES)
+    }
+
+    fn take(&self, from: NodeId, frame: Bytes) -> Result<(), Dropped> {
+        if !self.links.admits(from, Channel::Consensus) {
+            return Err(Dropped::Cut);
+        }
+        let content = checksum::open(frame).map_err(|_| Dropped::Damaged)?;
+        let envelope = Envelope::decode(content).map_err(|_| Dropped::Malformed)?;
+        if envelope.from != from.0 || envelope.group != self.identity.group.0 {
+            return Err(Dropped::Malformed);
+        }
+        match self.consensus.receive(from, envelope.payload, envelope.sync_ns) {
+            Ok(()) => Ok(()),
+            Err(NotTaken::Malformed(_)) => Err(Dropped::Malformed),
+            Err(NotTaken::Full | NotTaken::Stopping) => Err(Dropped::Full),
+        }
+    }
+
+    fn count(&self, from: NodeId, taken: &Result<(), Dropped>) {
+        let counter = match taken {
+            Ok(()) => &self.counters.messages_received_total,
+            Err(Dropped::Cut) => &self.counters.links_refused_total,
+            Err(Dropped::Damaged) => &self.counters.checksum_errors_total,
+            Err(Dropped::Malformed) => &self.counters.malformed_total,
+            Err(Dropped::Full) => &self.counters.inbox_refused_total,
+        };
+        counter.add(1);
+        if let Err(why) = taken {
+            tracing::debug!(%from, ?why, "a frame was dropped");
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Transport for Incoming {
+    async fn exchange(
+        &self,
+        request: Request<Streaming<Packet>>,
+    ) -> Result<Response<Farewell>, Status> {
+        let mut packets = request.into_inner();
+        let first = packets.message().await?.and_then(|packet| packet.content);
+        let Some(Content::Hello(hello)) = first else {
+            return Err(Status::invalid_argument("a stream begins with a greeting"));
+        };
+        let from = self.identity.admit(&hello).map_err(|status| *status)?;
+        self.outgoing.heard_of(from);
+        while let Some(packet) = packets.message().await? {
+            let Some(Content::Batch(batch)) = packet.content else {
+                return Err(Status::invalid_argument("batches follow the greeting"));
+            };
+            for frame in batch.frames {
+                let taken = self.take(from, frame);
+                self.count(from, &taken);
+            }
+        }
+        Ok(Response::new(Farewell {}))
+    }
+}
