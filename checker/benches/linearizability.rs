@@ -1,0 +1,3 @@
+//! How long a verdict takes.
+
+fn main() {}

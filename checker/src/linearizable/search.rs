@@ -1,0 +1,335 @@
+//! The search for a linearization: Wing & Gong's algorithm (1993) with Lowe's cache of visited
+//! configurations (2017), over a linked list of calls and returns.
+//!
+//! A configuration is the set of the steps taken so far and the state they left. The steps that may
+//! come next are those called before the first return of a step not yet taken. Three things keep
+//! the search near linear on the histories that clusters make:
+//!
+//! - A step that fits the state and leaves it as it is, a read above all, is taken at once and never
+//!   reconsidered: in any linearization it can be moved to here.
+//! - Changes are tried in the order in which they seem to stand in the log, if anything is known of
+//!   it, so that a correct history is hardly ever searched at all.
+//! - Sets of steps are stored as the number of the first step missing and the few bits behind it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    model::{NOTHING, State, Transition},
+    register::{Register, Step, Steps},
+};
+
+/// How far one search may go.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// How many candidates it may look at.
+    pub candidates: u64,
+    /// How many configurations it may remember.
+    pub configurations: u64,
+}
+
+/// What a search found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Found {
+    /// There is a linearization.
+    Order,
+    /// There is none, not even of what happened up to this time, in nanoseconds.
+    Contradiction {
+        /// The end of the operation that no order got past.
+        until: u64,
+    },
+    /// The budget was spent.
+    GaveUp,
+}
+
+/// Searches for an order of the steps. Also says how many candidates it looked at.
+pub fn search(register: &Register<'_>, steps: &Steps, budget: Budget) -> (Found, u64) {
+    let mut search = Search::new(register, steps);
+    let found = search.run(budget);
+    (found, search.looked_at)
+}
+
+/// The list's first node, before every event.
+const HEAD: usize = 0;
+
+/// What a node of the list stands for.
+#[derive(Clone, Copy)]
+enum Event {
+    /// The list's ends.
+    Edge,
+    /// A step may be taken from here on.
+    Call(usize),
+    /// A step must have been taken by this time.
+    Return(u64),
+}
+
+/// A step that was taken, and what was so before it.
+struct Taken {
+    step: usize,
+    at_once: bool,
+    state: State,
+    first_missing: usize,
+    last_taken: usize,
+}
+
+/// What to do in a configuration.
+enum Choice {
+    /// Take a step that fits and changes nothing; no other choice needs to be tried.
+    AtOnce(usize),
+    /// Take a step that changes the state.
+    Branch(usize),
+    /// No step that was not tried yet gets past the return at this time.
+    Stuck(u64),
+}
+
+/// The state of the search. Steps are numbered: first the closed ones, then the open ones.
+struct Search {
+    transitions: Vec<Transition>,
+    /// In which order changes are tried.
+    ranks: Vec<usize>,
+    /// What has to be taken before a step: its client's previous one, where the clock does not say
+    /// so; an open step's twin, so that of several steps with the same effect the first goes first.
+    after: Vec<Option<usize>>,
+    closed: usize,
+    events: Vec<Event>,
+    next: Vec<usize>,
+    previous: Vec<usize>,
+    /// The list's nodes of each step: its call and, if it is closed, its return.
+    nodes: Vec<(usize, Option<usize>)>,
+    state: State,
+    closed_bits: Vec<u64>,
+    open_bits: Vec<u64>,
+    first_missing: usize,
+    last_taken: usize,
+    remaining: usize,
+    path: Vec<Taken>,
+    /// The configurations that were entered, by the first step that they miss.
+    visited: Vec<BTreeSet<Box<[u64]>>>,
+    remembered: u64,
+    looked_at: u64,
+}
+
+impl Search {
+    fn new(register: &Register<'_>, steps: &Steps) -> Self {
+        let all: Vec<Step> = steps.closed.iter().chain(&steps.open).copied().collect();
+        let closed = steps.closed.len();
+        let (events, nodes) = events(&all);
+        Self {
+            transitions: all.iter().map(|step| step.transition).collect(),
+            ranks: ranks(register, &all),
+            after: after(register, steps),
+            closed,
+            next: (1..=events.len()).collect(),
+            previous: (0..events.len()).map(|node| node.saturating_sub(1)).collect(),
+            events,
+            nodes,
+            state: NOTHING,
+            closed_bits: vec![0; closed.div_ceil(64)],
+            open_bits: vec![0; steps.open.len().div_ceil(64)],
+            first_missing: 0,
+            last_taken: 0,
+            remaining: closed,
+            path: Vec::with_capacity(all.len()),
+            visited: vec![BTreeSet::new(); closed + 1],
+            remembered: 0,
+            looked_at: 0,
+        }
+    }
+
+    fn run(&mut self, budget: Budget) -> Found {
+        let mut tried = None;
+        let mut farthest = 0;
+        while self.remaining > 0 {
+            if self.looked_at > budget.candidates || self.remembered > budget.configurations {
+                return Found::GaveUp;
+            }
+            match self.choose(tried) {
+                Choice::AtOnce(step) => {
+                    self.take(step, true);
+                    tried = None;
+                }
+                Choice::Branch(step) => {
+                    self.take(step, false);
+                    tried = None;
+                    if !self.remember() {
+                        tried = self.back_to_branch();
+                    }
+                }
+                Choice::Stuck(until) => {
+                    farthest = farthest.max(until);
+                    tried = self.back_to_branch();
+                    if tried.is_none() {
+                        return Found::Contradiction { until: farthest };
+                    }
+                }
+            }
+        }
+        Found::Order
+    }
+
+    /// The first untried step, by rank, that fits the state before the first return.
+    fn choose(&mut self, tried: Option<usize>) -> Choice {
+        let from = tried.map_or(0, |rank| rank + 1);
+        let mut best: Option<usize> = None;
+        let mut node = self.next[HEAD];
+        while let Event::Call(step) = self.events[node] {
+            node = self.next[node];
+            self.looked_at += 1;
+            let transition = self.transitions[step];
+            if !transition.guard.admits(self.state) || !self.may_go(step) {
+                continue;
+            }
+            if transition.keeps_state(self.state) {
+                if step < self.closed {
+                    return Choice::AtOnce(step);
+                }
+                continue;
+            }
+            let rank = self.ranks[step];
+            if rank >= from && best.is_none_or(|best| rank < self.ranks[best]) {
+                best = Some(step);
+            }
+        }
+        match (best, self.events[node]) {
+            (Some(step), _) => Choice::Branch(step),
+            (None, Event::Return(at)) => Choice::Stuck(at),
+            (None, _) => unreachable!("a closed step that remains has its return in the list"),
+        }
+    }
+
+    fn may_go(&self, step: usize) -> bool {
+        self.after[step].is_none_or(|before| self.is_taken(before))
+    }
+
+    fn is_taken(&self, step: usize) -> bool {
+        match step.checked_sub(self.closed) {
+            None => self.closed_bits[step / 64] >> (step % 64) & 1 == 1,
+            Some(open) => self.open_bits[open / 64] >> (open % 64) & 1 == 1,
+        }
+    }
+
+    fn flip(&mut self, step: usize) {
+        match step.checked_sub(self.closed) {
+            None => self.closed_bits[step / 64] ^= 1 << (step % 64),
+            Some(open) => self.open_bits[open / 64] ^= 1 << (open % 64),
+        }
+    }
+
+    fn take(&mut self, step: usize, at_once: bool) {
+        let Self { state, first_missing, last_taken, .. } = *self;
+        self.path.push(Taken { step, at_once, state, first_missing, last_taken });
+        self.flip(step);
+        let (call, end) = self.nodes[step];
+        for node in [Some(call), end].into_iter().flatten() {
+            self.next[self.previous[node]] = self.next[node];
+            self.previous[self.next[node]] = self.previous[node];
+        }
+        if let Some(next) = self.transitions[step].next {
+            self.state = next;
+        }
+        if step < self.closed {
+            self.remaining -= 1;
+            self.last_taken = self.last_taken.max(step);
+            while self.first_missing < self.closed && self.is_taken(self.first_missing) {
+                self.first_missing += 1;
+            }
+        }
+    }
+
+    /// Takes back everything up to the last branch, and gives that branch's rank; `None` if there
+    /// is none left.
+    fn back_to_branch(&mut self) -> Option<usize> {
+        while let Some(taken) = self.path.pop() {
+            self.take_back(&taken);
+            if !taken.at_once {
+                return Some(self.ranks[taken.step]);
+            }
+        }
+        None
+    }
+
+    fn take_back(&mut self, taken: &Taken) {
+        let (call, end) = self.nodes[taken.step];
+        // The links are restored in the reverse of the order in which they were cut.
+        for node in [end, Some(call)].into_iter().flatten() {
+            self.next[self.previous[node]] = node;
+            self.previous[self.next[node]] = node;
+        }
+        self.flip(taken.step);
+        self.remaining += usize::from(taken.step < self.closed);
+        self.state = taken.state;
+        self.first_missing = taken.first_missing;
+        self.last_taken = taken.last_taken;
+    }
+
+    /// Remembers the configuration; `false` if it was known.
+    fn remember(&mut self) -> bool {
+        let from = (self.first_missing / 64).min(self.closed_bits.len());
+        let to = (self.last_taken / 64 + 1).min(self.closed_bits.len()).max(from);
+        let behind = &self.closed_bits[from..to];
+        let mut key = Vec::with_capacity(1 + self.open_bits.len() + behind.len());
+        key.push(u64::from(self.state));
+        key.extend_from_slice(&self.open_bits);
+        key.extend_from_slice(behind);
+        let new = self.visited[self.first_missing].insert(key.into_boxed_slice());
+        self.remembered += u64::from(new);
+        new
+    }
+}
+
+/// The calls and returns in the order of time, between two edges, and the nodes of each step. At one
+/// instant calls come before returns: operations that touch count as overlapping.
+fn events(all: &[Step]) -> (Vec<Event>, Vec<(usize, Option<usize>)>) {
+    let calls = all.iter().enumerate().map(|(step, at)| (at.invoked, false, step));
+    let ends = all.iter().enumerate().filter_map(|(step, at)| Some((at.deadline?, true, step)));
+    let mut order: Vec<(u64, bool, usize)> = calls.chain(ends).collect();
+    order.sort_unstable();
+    let mut events = vec![Event::Edge];
+    let mut nodes = vec![(HEAD, None); all.len()];
+    for (at, is_return, step) in order {
+        if is_return {
+            nodes[step].1 = Some(events.len());
+            events.push(Event::Return(at));
+        } else {
+            nodes[step].0 = events.len();
+            events.push(Event::Call(step));
+        }
+    }
+    events.push(Event::Edge);
+    (events, nodes)
+}
+
+/// Changes are tried by their place in the log, else by the time by which they had to happen.
+fn ranks(register: &Register<'_>, all: &[Step]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.sort_unstable_by_key(|&step| {
+        let Step { operation, deadline, invoked, .. } = all[step];
+        (register.hints[operation], deadline.unwrap_or(u64::MAX), invoked, step)
+    });
+    let mut ranks = vec![0; all.len()];
+    for (rank, step) in order.into_iter().enumerate() {
+        ranks[step] = rank;
+    }
+    ranks
+}
+
+/// What has to be taken before each step, beyond what the clock says.
+fn after(register: &Register<'_>, steps: &Steps) -> Vec<Option<usize>> {
+    let mut ends: BTreeMap<u64, (u64, usize)> = BTreeMap::new();
+    let closed = steps.closed.iter().enumerate().map(|(number, step)| {
+        let recorded = register.operations[step.operation];
+        let before = ends.get(&recorded.client).filter(|(end, _)| *end == step.invoked);
+        let before = before.map(|&(_, before)| before);
+        // An unknown outcome's deadline is somebody else's observation, not the client's turn.
+        if recorded.outcome.is_ok()
+            && let Some(end) = recorded.completed
+        {
+            ends.insert(recorded.client, (end.0, number));
+        }
+        before
+    });
+    let closed: Vec<_> = closed.collect();
+    let mut twins: BTreeMap<Transition, usize> = BTreeMap::new();
+    let open = steps.open.iter().zip(steps.closed.len()..);
+    let open = open.map(|(step, number)| twins.insert(step.transition, number));
+    closed.into_iter().chain(open).collect()
+}

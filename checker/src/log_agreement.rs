@@ -1,0 +1,91 @@
+//! One log: all replicas apply the same entries at the same positions, and restarts change nothing.
+
+use std::collections::BTreeMap;
+
+use consensus_core::{
+    NodeId,
+    history::Applied,
+    id::{Index, SessionId},
+};
+
+use crate::{Counterexample, Evidence, StateDigest, Verdict};
+
+/// Judges the applied entries and the state digests.
+///
+/// Epochs are not compared: a Multi-Paxos leader proposes an inherited value again under its own
+/// ballot, so replicas may learn one decision under different ballots.
+pub fn check(evidence: &Evidence<'_>) -> Verdict {
+    if let Some(counterexample) = in_order(evidence.applied) {
+        return counterexample.into();
+    }
+    if let Some(counterexample) = in_agreement(evidence.applied) {
+        return counterexample.into();
+    }
+    match in_the_same_state(evidence.states) {
+        Some(counterexample) => counterexample.into(),
+        None if evidence.applied.is_empty() => Verdict::undecided("no applied entry was recorded"),
+        None => Verdict::Ok,
+    }
+}
+
+/// Each incarnation applies position after position. Where it starts depends on its snapshot.
+fn in_order(applied: &[Applied]) -> Option<Counterexample> {
+    let mut last: BTreeMap<(NodeId, u64), &Applied> = BTreeMap::new();
+    for entry in applied {
+        let before = last.insert((entry.node, entry.incarnation), entry);
+        let expected = before.map_or(entry.index.max(1), |before| before.index + 1);
+        if entry.index != expected {
+            let summary = format!(
+                "node {} (incarnation {}) applied position {} where {expected} was next",
+                entry.node, entry.incarnation, entry.index
+            );
+            return Some(Counterexample::new(summary).entries(before.into_iter().chain([entry])));
+        }
+    }
+    None
+}
+
+/// What makes two entries the same one.
+fn content(entry: &Applied) -> (u64, Option<(SessionId, u64)>) {
+    (entry.digest, entry.request)
+}
+
+fn in_agreement(applied: &[Applied]) -> Option<Counterexample> {
+    let mut log: BTreeMap<Index, &Applied> = BTreeMap::new();
+    for entry in applied {
+        let first = *log.entry(entry.index).or_insert(entry);
+        if content(first) == content(entry) {
+            continue;
+        }
+        let summary = if first.node == entry.node {
+            format!(
+                "node {} applied one entry at position {} in incarnation {} and another in \
+                 incarnation {}",
+                entry.node, entry.index, first.incarnation, entry.incarnation
+            )
+        } else {
+            format!(
+                "nodes {} and {} applied different entries at position {}",
+                first.node, entry.node, entry.index
+            )
+        };
+        return Some(Counterexample::new(summary).entries([first, entry]));
+    }
+    None
+}
+
+fn in_the_same_state(states: &[StateDigest]) -> Option<Counterexample> {
+    let mut at: BTreeMap<Index, &StateDigest> = BTreeMap::new();
+    for state in states {
+        let first = *at.entry(state.applied).or_insert(state);
+        if first.digest != state.digest {
+            let summary = format!(
+                "nodes {} and {} hold different states after position {}: digests {:016x} and \
+                 {:016x}",
+                first.node, state.node, state.applied, first.digest, state.digest
+            );
+            return Some(Counterexample::new(summary));
+        }
+    }
+    None
+}
