@@ -1,0 +1,214 @@
+//! What becomes of a claim about a member (SWIM §4.2), and how a member defends itself.
+
+use consensus_core::{NodeId, Time};
+
+use crate::{
+    dissemination::Topic,
+    effect::{Event, Outbox},
+    gossip::Gossip,
+    member::{Claim, State},
+};
+
+/// How a claim arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    /// On somebody's datagram, as news.
+    Rumour,
+    /// In an exchange of whole views, which may be old.
+    Synchronization {
+        /// Whose view.
+        with: NodeId,
+    },
+}
+
+impl Gossip {
+    /// Takes a claim into the view: the greater of it and what is known.
+    pub(crate) fn merge(&mut self, now: Time, claim: Claim, source: Source, out: &mut Outbox) {
+        if claim.member.node == self.me {
+            self.answer(&claim, out);
+        } else if self.members.contains_key(&claim.member.node) {
+            self.compare(now, claim, source, out);
+        } else {
+            self.welcome(now, claim, out);
+        }
+    }
+
+    /// A claim about this node: it refutes what is not so. Nobody else can.
+    fn answer(&mut self, claim: &Claim, out: &mut Outbox) {
+        let claimed = &claim.member;
+        let me = self.members.get_mut(&self.me).expect("this node is a member");
+        if claimed.incarnation.start < me.incarnation.start {
+            return;
+        }
+        if claimed.address != me.address && claimed.state == State::Alive {
+            // Somebody else lives under this name; or an earlier life of this node is not yet known
+            // to be over, and will be refuted once it is.
+            self.counters.conflicts += 1;
+            return;
+        }
+        let accused = claimed.state != State::Alive && claimed.incarnation >= me.incarnation;
+        let outlived = claimed.incarnation > me.incarnation;
+        if claimed.version() > me.version() {
+            // An earlier life under the same start said more than this one has.
+            me.metadata_version = claimed.metadata_version + 1;
+        }
+        if accused || outlived {
+            me.incarnation = claimed.incarnation.next();
+            self.rumours.spread(self.me, Topic::Life);
+        }
+        if accused {
+            self.counters.refutations += 1;
+            self.health.worsen();
+            out.event(Event::Refuted { node: self.me });
+        }
+    }
+
+    /// A claim about somebody unknown. The dead among them are left to rest, or two nodes that
+    /// forget at different times would remind each other for ever.
+    fn welcome(&mut self, now: Time, claim: Claim, out: &mut Outbox) {
+        let Claim { member, accusers } = claim;
+        let (node, state) = (member.node, member.state);
+        if !state.is_present() {
+            return;
+        }
+        if self.members.len() >= self.config.max_members {
+            self.counters.refused += 1;
+            return;
+        }
+        self.members.insert(node, member);
+        self.prober.admit(node, &mut self.chance);
+        self.rumours.spread(node, Topic::Life);
+        out.event(Event::Joined { node });
+        if state == State::Suspect {
+            self.suspicions.begin(now, node, &accusers);
+            out.event(Event::Suspected { node });
+        }
+    }
+
+    /// A claim about a known member.
+    fn compare(&mut self, now: Time, mut claim: Claim, source: Source, out: &mut Outbox) {
+        let node = claim.member.node;
+        let known = self.members.get_mut(&node).expect("the caller looked");
+        if claim.member.incarnation == known.incarnation && claim.member.address != known.address {
+            self.counters.conflicts += 1;
+            return;
+        }
+        if let Source::Synchronization { with } = source
+            && claim.member.state == State::Dead
+            && known.state.is_present()
+        {
+            // The other side of a healed partition brings old deaths with it. Whoever lives here
+            // gets the chance to say so.
+            claim.member.state = State::Suspect;
+            claim.accusers = vec![with];
+        }
+        let (before, claimed) = (known.life(), claim.member.life());
+        if claim.member.version() > known.version() {
+            let restarted = claim.member.incarnation.start > known.incarnation.start;
+            if !restarted && known.metadata.differs_notably(&claim.member.metadata) {
+                self.rumours.spread(node, Topic::Metadata);
+                out.event(Event::Updated { node });
+            }
+            known.metadata_version = claim.member.metadata_version;
+            known.metadata = claim.member.metadata;
+        }
+        if claimed > before {
+            (known.incarnation, known.state) = claimed;
+            known.address = claim.member.address;
+            let restarted = claimed.0.start > before.0.start;
+            self.turn(
+                now,
+                Turn { node, before: before.1, after: claimed.1, restarted },
+                &claim.accusers,
+                out,
+            );
+        } else if claimed == before && claimed.1 == State::Suspect {
+            self.confirm(node, &claim.accusers);
+        }
+    }
+
+    /// Carries a member's change of life through: clocks, probes, rumours and events.
+    fn turn(&mut self, now: Time, turn: Turn, accusers: &[NodeId], out: &mut Outbox) {
+        let Turn { node, before, after, .. } = turn;
+        self.rumours.spread(node, Topic::Life);
+        if after == State::Suspect {
+            self.suspicions.begin(now, node, accusers);
+        } else {
+            self.suspicions.end(node);
+        }
+        let returned = !before.is_present() && after.is_present();
+        if returned {
+            self.gone.remove(&node);
+            self.prober.admit(node, &mut self.chance);
+        } else if !after.is_present() {
+            self.gone.entry(node).or_insert(now);
+        }
+        turn.events().into_iter().flatten().for_each(|event| out.event(event));
+        if returned {
+            // It, or a whole side of a partition behind it, missed everything since.
+            self.send_digest(node, out);
+        }
+    }
+
+    /// More members cannot reach a suspect.
+    fn confirm(&mut self, node: NodeId, accusers: &[NodeId]) {
+        if self.suspicions.confirm(node, accusers, &self.config) {
+            self.rumours.spread(node, Topic::Life);
+        }
+    }
+
+    /// This node itself could not reach a member.
+    pub(crate) fn suspect(&mut self, now: Time, node: NodeId, out: &mut Outbox) {
+        let me = self.me;
+        let Some(member) = self.members.get_mut(&node) else { return };
+        match member.state {
+            State::Alive => {
+                member.state = State::Suspect;
+                let turn =
+                    Turn { node, before: State::Alive, after: State::Suspect, restarted: false };
+                self.turn(now, turn, &[me], out);
+            }
+            State::Suspect => self.confirm(node, &[me]),
+            State::Dead | State::Left => {}
+        }
+    }
+
+    /// Suspects that did not show themselves in time are dead.
+    pub(crate) fn believe_expired_suspicions(&mut self, now: Time, out: &mut Outbox) {
+        for node in self.suspicions.expired(now, &self.config, self.present().count()) {
+            let member = self.members.get_mut(&node).expect("suspects are members");
+            member.state = State::Dead;
+            let turn = Turn { node, before: State::Suspect, after: State::Dead, restarted: false };
+            self.turn(now, turn, &[], out);
+        }
+    }
+}
+
+/// A member's change of life.
+#[derive(Clone, Copy, Debug)]
+struct Turn {
+    node: NodeId,
+    before: State,
+    after: State,
+    /// Whether it is another process now.
+    restarted: bool,
+}
+
+impl Turn {
+    /// What to tell of it.
+    fn events(self) -> [Option<Event>; 2] {
+        let Self { node, before, after, restarted } = self;
+        let new = after.is_present() && (restarted || !before.is_present());
+        let joined = new.then_some(Event::Joined { node });
+        let changed = match after {
+            State::Alive if before == State::Suspect && !restarted => Some(Event::Refuted { node }),
+            State::Suspect if before != State::Suspect || restarted => {
+                Some(Event::Suspected { node })
+            }
+            State::Dead if before != State::Dead => Some(Event::Died { node }),
+            State::Left if before != State::Left => Some(Event::Left { node }),
+            _ => None,
+        };
+        [joined, changed]
+    }
+}
