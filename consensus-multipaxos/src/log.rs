@@ -1,0 +1,182 @@
+//! The accepted values in memory: the log tail since the base, holes allowed.
+
+use std::{collections::VecDeque, ops::RangeInclusive};
+
+use consensus_core::{Index, Payload, SnapshotMeta};
+
+use crate::record::{Ballot, PValue};
+
+/// How far ahead of the first slot that is not known chosen an acceptor accepts. It bounds the holes
+/// in memory; a leader's own window is far smaller.
+pub(crate) const MAX_AHEAD: Index = 1 << 16;
+
+/// What one message may carry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchLimit {
+    /// The most values.
+    pub entries: usize,
+    /// The most command bytes, one command excepted.
+    pub bytes: usize,
+}
+
+/// One slot's accepted value.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Slot {
+    /// The ballot of the latest acceptance.
+    pub ballot: Ballot,
+    /// The value.
+    pub value: Payload,
+}
+
+/// The accepted values by slot.
+///
+/// A slot's place is its distance from the base, so finding one costs no search. Invariants: the
+/// last place is never a hole, and no slot at or below the base is held.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Log {
+    base: SnapshotMeta,
+    slots: VecDeque<Option<Slot>>,
+}
+
+impl Log {
+    /// An empty log after this base.
+    pub const fn new(base: SnapshotMeta) -> Self {
+        Self { base, slots: VecDeque::new() }
+    }
+
+    /// The snapshot from which the log goes on; index zero if there is none.
+    pub const fn base(&self) -> SnapshotMeta {
+        self.base
+    }
+
+    /// The highest slot with a value, or the base.
+    pub fn last(&self) -> Index {
+        self.base.index + self.slots.len() as Index
+    }
+
+    /// What was accepted for a slot; nothing for holes and for what the base swallowed.
+    pub fn get(&self, slot: Index) -> Option<&Slot> {
+        self.slots.get(self.place(slot)?)?.as_ref()
+    }
+
+    /// Accepts a value for a slot, in place of any earlier one.
+    pub fn put(&mut self, slot: Index, ballot: Ballot, value: Payload) {
+        let Some(place) = self.place(slot) else { return };
+        let accepted = Some(Slot { ballot, value });
+        if place == self.slots.len() {
+            // The common case is the next slot.
+            self.slots.push_back(accepted);
+            return;
+        }
+        if place > self.slots.len() {
+            self.slots.resize(place + 1, None);
+        }
+        self.slots[place] = accepted;
+    }
+
+    /// Forgets every slot above `last`: proposals that left for no disk and no peer.
+    pub fn forget_after(&mut self, last: Index) {
+        let keep = last.saturating_sub(self.base.index);
+        self.slots.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
+        while self.slots.back().is_some_and(Option::is_none) {
+            self.slots.pop_back();
+        }
+    }
+
+    /// The accepted values of these slots, ascending and without the holes, as many as one message
+    /// may carry; and the slot at which the next message goes on, if they are not all.
+    pub fn batch(
+        &self,
+        slots: RangeInclusive<Index>,
+        limit: BatchLimit,
+    ) -> (Vec<PValue>, Option<Index>) {
+        let mut values = Vec::new();
+        let mut bytes = 0;
+        let to = self.last().min(*slots.end());
+        for slot in *slots.start()..=to {
+            let Some(Slot { ballot, value }) = self.get(slot) else { continue };
+            bytes += value.bytes();
+            if values.len() == limit.entries || (bytes > limit.bytes && !values.is_empty()) {
+                return (values, Some(slot));
+            }
+            values.push(PValue { slot, ballot: *ballot, value: value.clone() });
+        }
+        (values, None)
+    }
+
+    /// The values of consecutive slots that are all held, as many as one message may carry.
+    pub fn run(&self, slots: RangeInclusive<Index>, limit: BatchLimit) -> Vec<Payload> {
+        let mut values = Vec::new();
+        let mut bytes = 0;
+        for slot in slots {
+            let value = &self.get(slot).expect("a leader holds every slot of its window").value;
+            bytes += value.bytes();
+            if values.len() == limit.entries || (bytes > limit.bytes && !values.is_empty()) {
+                break;
+            }
+            values.push(value.clone());
+        }
+        values
+    }
+
+    fn place(&self, slot: Index) -> Option<usize> {
+        usize::try_from(slot.checked_sub(self.base.index + 1)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use consensus_core::{Epoch, NodeId};
+
+    use super::*;
+
+    const BALLOT: Ballot = Ballot::new(1, NodeId(1));
+    const ALL: BatchLimit = BatchLimit { entries: 100, bytes: 100 };
+
+    fn value(text: &'static str) -> Payload {
+        Payload::of(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn log(base: Index, slots: &[Index]) -> Log {
+        let mut log = Log::new(SnapshotMeta { index: base, epoch: Epoch::default() });
+        slots.iter().for_each(|&slot| log.put(slot, BALLOT, value("abc")));
+        log
+    }
+
+    fn slots((values, next): (Vec<PValue>, Option<Index>)) -> (Vec<Index>, Option<Index>) {
+        (values.into_iter().map(|value| value.slot).collect(), next)
+    }
+
+    #[test]
+    fn holes_stay_holes_and_what_the_base_swallowed_stays_gone() {
+        let log = log(10, &[13, 11, 9]);
+        assert_eq!(log.last(), 13);
+        assert!(log.get(11).is_some() && log.get(13).is_some());
+        assert!(log.get(9).is_none() && log.get(12).is_none() && log.get(14).is_none());
+    }
+
+    #[test]
+    fn batches_end_at_their_limits_and_say_where_to_go_on() {
+        let log = log(0, &[1, 2, 5, 6]);
+        assert_eq!(slots(log.batch(1..=9, ALL)), (vec![1, 2, 5, 6], None));
+        assert_eq!(slots(log.batch(2..=5, ALL)), (vec![2, 5], None));
+        let entries = BatchLimit { entries: 2, bytes: 100 };
+        assert_eq!(slots(log.batch(1..=9, entries)), (vec![1, 2], Some(5)));
+        let bytes = BatchLimit { entries: 100, bytes: 7 };
+        assert_eq!(slots(log.batch(2..=9, bytes)), (vec![2, 5], Some(6)));
+        let tiny = BatchLimit { entries: 100, bytes: 1 };
+        assert_eq!(slots(log.batch(5..=9, tiny)), (vec![5], Some(6)));
+        assert_eq!(log.run(1..=2, tiny).len(), 1);
+        assert_eq!(log.run(5..=6, ALL).len(), 2);
+    }
+
+    #[test]
+    fn forgetting_leaves_no_hole_at_the_end() {
+        let mut log = log(0, &[1, 2, 5, 6]);
+        log.forget_after(4);
+        assert_eq!(log.last(), 2);
+        log.forget_after(9);
+        assert_eq!(log.last(), 2);
+    }
+}

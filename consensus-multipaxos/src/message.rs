@@ -1,0 +1,382 @@
+//! What replicas say to each other: one struct per message, in the order in which a reign unfolds.
+//!
+//! Names and phases are those of "Paxos Made Simple" §2.2–§3; what the papers leave to the reader (a
+//! round before the campaign, heartbeats, learning what was missed, reads without a log write) has
+//! messages of its own, so that none means two things.
+
+use bytes::Bytes;
+use consensus_core::{DecodeError, Index, Payload, Validate, Wire, wire::MAX_ENCODED_BYTES};
+use prost::Message as _;
+
+use crate::record::{Ballot, MAX_NUMBER, PValue};
+
+/// The most values that any message carries.
+pub(crate) const MAX_VALUES: usize = 1 << 16;
+
+/// "Would you follow me, if I campaigned?" The counterpart of Raft's pre-vote (Raft dissertation
+/// §9.6): it makes no ballot and disturbs nobody.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct PreCampaign {
+    /// The ballot that the sender would use; it names the question, for the answer.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+}
+
+/// The answer to [`PreCampaign`]. It promises nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct PreCampaignAnswer {
+    /// The ballot that the question named.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// Whether the sender hears of no leader and would follow.
+    #[prost(bool, tag = "2")]
+    pub granted: bool,
+    /// The highest ballot that the sender promised, so that the campaign starts above it; nobody's
+    /// if it never promised any.
+    #[prost(message, required, tag = "3")]
+    pub promised: Ballot,
+}
+
+/// Phase 1a: "promise me this ballot, for every slot at once, and tell me what you accepted."
+///
+/// One Prepare serves all slots ("Paxos Made Simple" §3). It is sent again, with a later slot, only
+/// to fetch the rest of a [`Promise`] too large for one message.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct Prepare {
+    /// The sender's ballot.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// The first slot whose accepted value the sender needs: it knows what is chosen before.
+    #[prost(uint64, tag = "2")]
+    pub from: Index,
+}
+
+/// Phase 1b: "I accept nothing under a lower ballot any more; this I accepted so far."
+///
+/// It names every accepted value from the asked slot on, the chosen ones too: a leader that is not
+/// told of a chosen slot takes it for free, and chooses twice.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct Promise {
+    /// The ballot promised.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// The first slot this message answers for, as it was asked.
+    #[prost(uint64, tag = "2")]
+    pub from: Index,
+    /// What was accepted from that slot on, ascending; a slot not named was not accepted.
+    #[prost(message, repeated, tag = "3")]
+    pub values: Vec<PValue>,
+    /// Where to ask on; `None` if this was all.
+    #[prost(uint64, optional, tag = "4")]
+    pub next: Option<Index>,
+    /// Among the values, those up to this slot are chosen.
+    #[prost(uint64, tag = "5")]
+    pub chosen_to: Index,
+}
+
+/// Phase 2a: "accept these values for these consecutive slots."
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct Accept {
+    /// The leader's ballot.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// The slot of the first value.
+    #[prost(uint64, tag = "2")]
+    pub slot: Index,
+    /// The values, at least one.
+    #[prost(message, repeated, tag = "3")]
+    pub values: Vec<Payload>,
+    /// Every slot up to here is chosen. It tells an acceptor that *its* value is the chosen one only
+    /// where it accepted that value under this very ballot.
+    #[prost(uint64, tag = "4")]
+    pub chosen_to: Index,
+}
+
+/// Phase 2b: "I accepted these slots under this ballot." Sent once they are on disk, and frozen when
+/// they were accepted: never under a later ballot.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct Accepted {
+    /// The ballot under which they were accepted.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// The first slot.
+    #[prost(uint64, tag = "2")]
+    pub from: Index,
+    /// The last slot.
+    #[prost(uint64, tag = "3")]
+    pub to: Index,
+}
+
+/// "I promised a higher ballot": the refusal that "Paxos Made Simple" §2.5 suggests, so that a
+/// deposed proposer learns of it at once and next campaigns above what stopped it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct Nack {
+    /// The ballot that is refused.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// The ballot that the sender promised.
+    #[prost(message, required, tag = "2")]
+    pub promised: Ballot,
+}
+
+/// "I still lead, and this far everything is chosen."
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct Heartbeat {
+    /// The leader's ballot.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// The how-many-th heartbeat under this ballot this is, from 1.
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    /// As in [`Accept::chosen_to`].
+    #[prost(uint64, tag = "3")]
+    pub chosen_to: Index,
+}
+
+/// "I heard you." It promises nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct HeartbeatAck {
+    /// The ballot of the heartbeat.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// Which heartbeat.
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+}
+
+/// "Which values are chosen from this slot on?" Any replica that knows may answer.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct Learn {
+    /// The first slot that the sender does not know.
+    #[prost(uint64, tag = "1")]
+    pub from: Index,
+}
+
+/// The answer to [`Learn`]: chosen values of consecutive slots. What is chosen never changes, so
+/// this is true no matter when it arrives.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct Learned {
+    /// Chosen values, ascending, at least one.
+    #[prost(message, repeated, tag = "1")]
+    pub values: Vec<PValue>,
+    /// The sender knows every chosen value up to here; at least up to the last one sent.
+    #[prost(uint64, tag = "2")]
+    pub chosen_to: Index,
+}
+
+/// "Is my ballot still the highest you promised?" Asked for reads that write no log.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct ReadRound {
+    /// The leader's ballot.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// Which round, never used twice under one ballot.
+    #[prost(uint64, tag = "2")]
+    pub context: u64,
+}
+
+/// "It was, when this round reached me." It promises nothing about later.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct ReadAck {
+    /// The ballot of the round.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// Which round.
+    #[prost(uint64, tag = "2")]
+    pub context: u64,
+}
+
+/// Any message.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Oneof)]
+pub enum Message {
+    /// See [`PreCampaign`].
+    #[prost(message, tag = "1")]
+    PreCampaign(PreCampaign),
+    /// See [`PreCampaignAnswer`].
+    #[prost(message, tag = "2")]
+    PreCampaignAnswer(PreCampaignAnswer),
+    /// See [`Prepare`].
+    #[prost(message, tag = "3")]
+    Prepare(Prepare),
+    /// See [`Promise`].
+    #[prost(message, tag = "4")]
+    Promise(Promise),
+    /// See [`Accept`].
+    #[prost(message, tag = "5")]
+    Accept(Accept),
+    /// See [`Accepted`].
+    #[prost(message, tag = "6")]
+    Accepted(Accepted),
+    /// See [`Nack`].
+    #[prost(message, tag = "7")]
+    Nack(Nack),
+    /// See [`Heartbeat`].
+    #[prost(message, tag = "8")]
+    Heartbeat(Heartbeat),
+    /// See [`HeartbeatAck`].
+    #[prost(message, tag = "9")]
+    HeartbeatAck(HeartbeatAck),
+    /// See [`Learn`].
+    #[prost(message, tag = "10")]
+    Learn(Learn),
+    /// See [`Learned`].
+    #[prost(message, tag = "11")]
+    Learned(Learned),
+    /// See [`ReadRound`].
+    #[prost(message, tag = "12")]
+    ReadRound(ReadRound),
+    /// See [`ReadAck`].
+    #[prost(message, tag = "13")]
+    ReadAck(ReadAck),
+}
+
+/// The envelope of a message: protobuf has no bare oneof.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Frame {
+    #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    message: Option<Message>,
+}
+
+impl Wire for Message {
+    fn encode_to(&self, buffer: &mut Vec<u8>) {
+        self.encode(buffer);
+    }
+
+    fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
+        if bytes.len() > MAX_ENCODED_BYTES {
+            return Err(DecodeError::TooLarge(bytes.len()));
+        }
+        let message = Frame::decode(bytes)?.message;
+        let message = message.ok_or(DecodeError::Invalid("a message must say something"))?;
+        message.validate()?;
+        Ok(message)
+    }
+}
+
+impl Validate for Message {
+    fn validate(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::PreCampaign(PreCampaign { ballot }) => ballot.validate(),
+            Self::PreCampaignAnswer(answer) => answer.validate(),
+            Self::Prepare(Prepare { ballot, from }) => {
+                ballot.validate()?;
+                validate_slot(*from)
+            }
+            Self::Promise(promise) => promise.validate(),
+            Self::Accept(accept) => accept.validate(),
+            Self::Accepted(accepted) => accepted.validate(),
+            Self::Nack(nack) => nack.validate(),
+            Self::Heartbeat(Heartbeat { ballot, sequence, chosen_to }) => {
+                ballot.validate()?;
+                validate_numbers(&[*sequence, *chosen_to])
+            }
+            Self::HeartbeatAck(HeartbeatAck { ballot, sequence: number })
+            | Self::ReadRound(ReadRound { ballot, context: number })
+            | Self::ReadAck(ReadAck { ballot, context: number }) => {
+                ballot.validate()?;
+                validate_numbers(&[*number])
+            }
+            Self::Learn(Learn { from }) => validate_slot(*from),
+            Self::Learned(learned) => learned.validate(),
+        }
+    }
+}
+
+impl Validate for PreCampaignAnswer {
+    fn validate(&self) -> Result<(), DecodeError> {
+        self.ballot.validate()?;
+        if self.promised.is_nobodys() { Ok(()) } else { self.promised.validate() }
+    }
+}
+
+impl Validate for Promise {
+    fn validate(&self) -> Result<(), DecodeError> {
+        self.ballot.validate()?;
+        validate_slot(self.from)?;
+        validate_numbers(&[self.chosen_to, self.next.unwrap_or(0)])?;
+        validate_values(&self.values)?;
+        let last = self.values.last().map_or(0, |value| value.slot);
+        if self.values.first().is_some_and(|value| value.slot < self.from)
+            || self.next.is_some_and(|next| next <= last || self.values.is_empty())
+        {
+            return Err(DecodeError::Invalid("a promise answers from the asked slot on"));
+        }
+        if self.values.iter().any(|value| value.slot > self.chosen_to && value.ballot > self.ballot)
+        {
+            return Err(DecodeError::Invalid("a promise broken before it was made"));
+        }
+        Ok(())
+    }
+}
+
+impl Validate for Accept {
+    fn validate(&self) -> Result<(), DecodeError> {
+        self.ballot.validate()?;
+        validate_slot(self.slot)?;
+        validate_numbers(&[self.chosen_to])?;
+        if !(1..=MAX_VALUES).contains(&self.values.len()) {
+            return Err(DecodeError::Invalid("an accept carries 1 to 65536 values"));
+        }
+        self.values.iter().try_for_each(Validate::validate)
+    }
+}
+
+impl Validate for Accepted {
+    fn validate(&self) -> Result<(), DecodeError> {
+        self.ballot.validate()?;
+        validate_slot(self.from)?;
+        validate_slot(self.to)?;
+        if self.from > self.to {
+            return Err(DecodeError::Invalid("an acknowledgement names slots in order"));
+        }
+        Ok(())
+    }
+}
+
+impl Validate for Nack {
+    fn validate(&self) -> Result<(), DecodeError> {
+        self.ballot.validate()?;
+        self.promised.validate()?;
+        if self.promised <= self.ballot {
+            return Err(DecodeError::Invalid("only a higher promise refuses a ballot"));
+        }
+        Ok(())
+    }
+}
+
+impl Validate for Learned {
+    fn validate(&self) -> Result<(), DecodeError> {
+        validate_numbers(&[self.chosen_to])?;
+        validate_values(&self.values)?;
+        let consecutive = self.values.windows(2).all(|pair| pair[0].slot + 1 == pair[1].slot);
+        match self.values.last() {
+            Some(last) if consecutive && last.slot <= self.chosen_to => Ok(()),
+            _ => Err(DecodeError::Invalid("chosen values are told without a gap")),
+        }
+    }
+}
+
+fn validate_slot(slot: Index) -> Result<(), DecodeError> {
+    match slot {
+        1..=MAX_NUMBER => Ok(()),
+        _ => Err(DecodeError::Invalid("slots count from 1")),
+    }
+}
+
+fn validate_numbers(numbers: &[u64]) -> Result<(), DecodeError> {
+    if numbers.iter().any(|&number| number > MAX_NUMBER) {
+        return Err(DecodeError::Invalid("a number is too large"));
+    }
+    Ok(())
+}
+
+fn validate_values(values: &[PValue]) -> Result<(), DecodeError> {
+    if values.len() > MAX_VALUES {
+        return Err(DecodeError::Invalid("a message carries at most 65536 values"));
+    }
+    values.iter().try_for_each(Validate::validate)?;
+    if values.windows(2).any(|pair| pair[0].slot >= pair[1].slot) {
+        return Err(DecodeError::Invalid("values are told in the order of their slots"));
+    }
+    Ok(())
+}
