@@ -1,1 +1,32 @@
-//! Failure schedules, and the link shim that carries them out
+//! Failure schedules, what decides from them who is hurt and when, and the link shim that does it.
+//!
+//! The same code drives every target: the simulator in virtual time and the harness on real
+//! processes. It is pure: time comes in as an input, effects go out as values, and chance comes from
+//! keyed draws, so a schedule and its seed mean the same thing everywhere and for every protocol.
+//!
+//! # The way through the crate
+//!
+//! - [`schedule`] is the file a person writes: [`Schedule`], its [`Step`](schedule::Step)s,
+//!   [`Fault`](schedule::Fault)s and [`Target`](schedule::Target)s, the errors that name file, line
+//!   and field, the bundled schedules and the [swarm](schedule::Schedule::swarm).
+//! - [`director`] turns a schedule into [`Action`](director::Action)s, following what it is told of
+//!   the cluster, and remembers what it did: the [`Resolved`] schedule.
+//! - [`links`] is the network's bad behaviour: [`LinkRules`] and the [`LinkShim`] in each replica.
+//! - [`workload`] is the clients' load, the same for every protocol.
+//! - [`duration`] reads and writes times as people do.
+//!
+//! # Words
+//!
+//! A *step* is a line of the schedule, a *trial* one repetition of it. A schedule is *symbolic*: it
+//! says "leader". What that turned out to be is in the run's *resolved* schedule.
+
+pub mod director;
+pub mod duration;
+pub mod links;
+pub mod schedule;
+pub mod workload;
+
+pub use director::{Action, Director, Effect, Observation, Phase, Resolved, Trial};
+pub use links::{Channel, LinkRule, LinkRules, LinkShim};
+pub use schedule::{Capabilities, Fault, Kind, Load, Schedule, ScheduleError};
+pub use workload::{Arrival, Workload};

@@ -1,0 +1,117 @@
+//! What goes into the director and what comes out of it.
+
+use consensus_core::{Epoch, Event, Index, NodeId};
+use serde::{Deserialize, Serialize};
+
+use crate::links::LinkRules;
+
+/// What the director is told of the cluster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Observation<'a> {
+    /// Every replica runs and the cluster serves: the run begins. Only the first one counts.
+    Ready,
+    /// Something happened inside a replica.
+    Event {
+        /// At which replica.
+        node: NodeId,
+        /// What.
+        event: &'a Event,
+    },
+    /// A replica's process runs (again).
+    Up {
+        /// Which replica.
+        node: NodeId,
+    },
+    /// A replica's process ended, by the director's doing or by itself.
+    Down {
+        /// Which replica.
+        node: NodeId,
+    },
+    /// A replica is known to lead, from elsewhere than its events.
+    Leader {
+        /// Which replica.
+        node: NodeId,
+        /// Which epoch.
+        epoch: Epoch,
+    },
+    /// How far a replica has come.
+    Status {
+        /// Which replica.
+        node: NodeId,
+        /// The last position it knows to be committed.
+        commit: Index,
+    },
+    /// A client was told that its change is done.
+    Acknowledged {
+        /// By which replica.
+        node: NodeId,
+    },
+}
+
+/// Something to be done to the cluster, at once.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Action {
+    /// The step it belongs to, by id.
+    pub step: String,
+    /// Which trial of that step, from 1.
+    pub trial: u32,
+    /// Whether the fault begins, goes on or ends with it.
+    pub phase: Phase,
+    /// What to do.
+    pub effect: Effect,
+}
+
+/// Where in its trial an action stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The fault strikes.
+    Begin,
+    /// The fault goes on: the rhythm of a slowed process, or a pause renewed after a restart.
+    During,
+    /// The fault is healed.
+    End,
+}
+
+/// What to do to the cluster. A list of nodes is never empty, and it is hit at one instant.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Kill the processes (SIGKILL); they run, or are paused.
+    Crash(Vec<NodeId>),
+    /// Stop the processes in an orderly way; they run, or are paused: then let them run first.
+    Stop(Vec<NodeId>),
+    /// Start the processes again, with the disks they had.
+    Start(Vec<NodeId>),
+    /// Freeze the processes (SIGSTOP).
+    Pause(Vec<NodeId>),
+    /// Let frozen processes run (SIGCONT).
+    Resume(Vec<NodeId>),
+    /// Install these rules at every replica, in the place of all earlier ones; a replica that
+    /// starts later gets the latest ones.
+    Links(LinkRules),
+    /// Multiply the schedule's load by this, in the place of any earlier factor.
+    LoadFactor(f64),
+    /// Let a client write a key.
+    Put {
+        /// The key.
+        key: String,
+        /// What it holds afterwards.
+        value: String,
+    },
+}
+
+impl Effect {
+    /// Its name in progress lines and traces.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Crash(_) => "crash",
+            Self::Stop(_) => "stop",
+            Self::Start(_) => "start",
+            Self::Pause(_) => "pause",
+            Self::Resume(_) => "resume",
+            Self::Links(_) => "links",
+            Self::LoadFactor(_) => "load",
+            Self::Put { .. } => "put",
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a schedule turned out to be in a run: when, and who.
+
+use std::time::Duration;
+
+use consensus_core::NodeId;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    duration,
+    schedule::{Kind, Schedule, ScheduleError},
+};
+
+/// A run's own schedule: the symbolic one, and what "leader" turned out to be, and when. Times count
+/// from the moment the cluster served ([`Observation::Ready`](super::Observation::Ready)).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resolved {
+    /// The digest of the symbolic schedule with the seed.
+    pub digest: String,
+    /// The seed, as text: TOML's numbers end at 2⁶³.
+    #[serde(with = "seed_text")]
+    pub seed: u64,
+    /// When everything was healed, if it came to that.
+    #[serde(default, with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    pub healed: Option<Duration>,
+    /// The trials, in the order in which they were planned.
+    #[serde(default, rename = "trial")]
+    pub trials: Vec<Trial>,
+    /// The symbolic schedule.
+    pub schedule: Schedule,
+}
+
+impl Resolved {
+    /// The resolved schedule as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a resolved schedule holds nothing that TOML cannot write")
+    }
+
+    /// Reads a resolved schedule; `file_name` is what errors call it.
+    pub fn parse(file_name: &str, text: &str) -> Result<Self, ScheduleError> {
+        let resolved: Self = toml::from_str(text)
+            .map_err(|error| ScheduleError::unreadable(file_name, text, &error))?;
+        // The schedule inside is checked as if it stood alone.
+        Schedule::parse(file_name, &resolved.schedule.to_toml())
+            .map_err(|error| ScheduleError { line: None, ..error })?;
+        Ok(resolved)
+    }
+}
+
+/// One fault of a schedule with its recovery.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// The step, by id.
+    pub step: String,
+    /// Which trial of that step, from 1.
+    pub trial: u32,
+    /// What kind of fault.
+    pub kind: Kind,
+    /// When it was planned: its anchor with `plus` and jitter.
+    #[serde(with = "duration::text")]
+    pub planned: Duration,
+    /// When it struck; `None` if it never did.
+    #[serde(default, with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    pub began: Option<Duration>,
+    /// When it was healed; `None` if it has not been yet.
+    #[serde(default, with = "duration::optional", skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Duration>,
+    /// Why it never struck.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed: Option<Missed>,
+    /// Who led when it struck, as far as was known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<NodeId>,
+    /// The replicas it hit, in order; for a partition, its first group (or its bridge).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeId>,
+    /// The links it hit, each from one replica to another.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<(NodeId, NodeId)>,
+}
+
+/// Why a trial never struck.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missed {
+    /// What it waited for did not happen within the schedule's patience.
+    NoEvent,
+    /// There was nobody to hit within the schedule's patience.
+    NoTarget,
+    /// The run was ended before.
+    Ended,
+}
+
+/// A seed as text.
+mod seed_text {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub fn serialize<S: Serializer>(seed: &u64, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(seed)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}

@@ -1,0 +1,65 @@
+//! The schedules that come with the laboratory. Their files are documentation: read them.
+
+use super::{Schedule, ScheduleError};
+
+/// A bundled schedule's name and what it shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Named {
+    /// The name, for [`Schedule::bundled`].
+    pub name: &'static str,
+    /// The first line of its file.
+    pub description: &'static str,
+    /// The file itself.
+    pub text: &'static str,
+}
+
+/// A file of the `schedules` folder, with the line that describes it.
+macro_rules! bundled {
+    ($($name:literal: $description:literal),+ $(,)?) => {
+        [$(Named {
+            name: $name,
+            description: $description,
+            text: include_str!(concat!("../../schedules/", $name, ".toml")),
+        }),+]
+    };
+}
+
+const BUNDLED: [Named; 11] = bundled! {
+    "leader-crash": "the leader is killed ten times and brought back (the default)",
+    "leader-isolation": "the leader is cut off, hearing nothing yet heard by all, ten times",
+    "minority-partition": "a minority with the leader is cut off from the majority",
+    "majority-loss": "a majority is killed at once: the cluster stops, and serves again when it is back",
+    "unresponsive-peer": "the leader, then a follower, freezes without dying",
+    "overload-peer": "one replica is slowed to a crawl, first a follower, then the leader",
+    "overload-cluster": "the whole cluster is offered more than it can take",
+    "corruption": "bits are flipped on every link, behind the checksum",
+    "rolling-restart": "one replica after the other is restarted in an orderly way",
+    "the-story": "nodes deleted, network partitioned, a variable changed, everything brought back",
+    "calm": "nothing happens at all: the baseline",
+};
+
+impl Schedule {
+    /// The default schedule's name.
+    pub const DEFAULT: &'static str = "leader-crash";
+
+    /// The bundled schedule of this name; an error that lists what exists if there is none.
+    pub fn bundled(name: &str) -> Result<Self, ScheduleError> {
+        match BUNDLED.iter().find(|bundled| bundled.name == name) {
+            Some(found) => Self::parse(&format!("{name}.toml"), found.text),
+            None => Err(ScheduleError {
+                file: name.to_owned(),
+                line: None,
+                field: String::new(),
+                why: format!(
+                    "there is no such bundled schedule; there are {}",
+                    BUNDLED.map(|bundled| bundled.name).join(", ")
+                ),
+            }),
+        }
+    }
+
+    /// The bundled schedules.
+    pub const fn names() -> &'static [Named] {
+        &BUNDLED
+    }
+}

@@ -1,0 +1,313 @@
+//! What can be done to a cluster.
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::target::Targets;
+use crate::duration::{self, Delay};
+
+/// What happens in a step.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Fault {
+    /// Processes are killed.
+    Crash(Crash),
+    /// Processes are stopped in an orderly way and started again.
+    Restart(Restart),
+    /// Processes are frozen: unresponsive, not dead.
+    Pause(Pause),
+    /// Processes are slowed to a crawl.
+    #[serde(alias = "overload")]
+    Slow(Slow),
+    /// The clients offer more, or less.
+    Load(Surge),
+    /// Links are cut.
+    Partition(Partition),
+    /// Links misbehave.
+    Link(Link),
+    /// A client writes a key.
+    Put(Put),
+}
+
+/// SIGKILL: nothing is flushed, nobody is told. The disk is kept, but for what was never synced.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crash {
+    /// Who; all of them at the same instant.
+    pub target: Targets,
+}
+
+/// An orderly stop, and a start after the step's `for` (at once without it).
+///
+/// A replica that a crash holds down is brought up by it: that is how a crash without `for` ends
+/// before the run does.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restart {
+    /// Who.
+    pub target: Targets,
+}
+
+/// SIGSTOP: the process holds its connections and answers nothing, then goes on as if no time had
+/// passed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pause {
+    /// Who.
+    pub target: Targets,
+}
+
+/// Pauses in a rhythm: of each period, the process runs for a share only.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slow {
+    /// Who.
+    pub target: Targets,
+    /// The share of the time that it runs, strictly between 0 and 1.
+    #[serde(default = "one_tenth")]
+    pub share: f64,
+    /// The length of one pause and one run together.
+    #[serde(default = "hundred_millis", with = "duration::text")]
+    pub period: Duration,
+}
+
+const fn one_tenth() -> f64 {
+    0.1
+}
+
+const fn hundred_millis() -> Duration {
+    Duration::from_millis(100)
+}
+
+/// The load is multiplied: the whole cluster is offered more than it can take.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Surge {
+    /// By how much; 0 silences the clients.
+    pub factor: f64,
+}
+
+/// Messages of both channels (consensus and gossip) are lost on whole links.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partition {
+    /// Which links.
+    pub shape: Shape,
+    /// Which way, seen from the first group: for `isolate`, from the target.
+    #[serde(default)]
+    pub direction: Direction,
+    /// Who must be in the first group (`isolate`: who is all of it), or be the bridge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Targets>,
+    /// For `groups`: who still sees whom; who is in none sees nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Vec<u64>>,
+    /// For `links`: the cut links, each from one node to another, one way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<[u64; 2]>,
+}
+
+/// The shape of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// The targets, together, from everybody else.
+    Isolate,
+    /// Two halves, the first the smaller one.
+    Halves,
+    /// A minority from a majority; the targets are in the minority.
+    Minority,
+    /// A majority from a minority; the targets are in the majority.
+    Majority,
+    /// Two halves that see one node in common, which sees everybody.
+    Bridge,
+    /// Each sees its two neighbours alone.
+    Ring,
+    /// As `groups` says.
+    Groups,
+    /// As `links` says.
+    Links,
+}
+
+impl Shape {
+    /// The fewest replicas for which it cuts anything as named.
+    pub const fn least_nodes(self) -> usize {
+        match self {
+            Self::Isolate | Self::Halves | Self::Groups | Self::Links => 2,
+            Self::Minority | Self::Majority | Self::Bridge => 3,
+            Self::Ring => 4,
+        }
+    }
+}
+
+/// Which way a cut works.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Both ways.
+    #[default]
+    Both,
+    /// The group cannot hear the others; they hear it.
+    Inbound,
+    /// The others cannot hear the group; it hears them.
+    Outbound,
+}
+
+/// Links that lose, delay, double, reorder, corrupt or throttle, one way: from → to.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// The senders.
+    pub from: Targets,
+    /// The receivers.
+    pub to: Targets,
+    /// The probability that a message is lost.
+    #[serde(default)]
+    pub drop: f64,
+    /// The probability that it arrives twice.
+    #[serde(default)]
+    pub duplicate: f64,
+    /// The probability that later messages overtake it.
+    #[serde(default)]
+    pub reorder: f64,
+    /// The probability that bits of it are flipped, after its checksum was computed.
+    #[serde(default)]
+    pub corrupt: f64,
+    /// How much later it arrives: `"50ms"`, or `"50ms~10ms"` with a spread.
+    #[serde(default)]
+    pub delay: Delay,
+    /// The bytes per second that pass; no limit if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<u64>,
+}
+
+/// A client changes a variable meanwhile.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Put {
+    /// Which key.
+    pub key: String,
+    /// What it holds afterwards.
+    pub value: String,
+}
+
+/// A fault's kind alone.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// See [`Crash`].
+    Crash,
+    /// See [`Restart`].
+    Restart,
+    /// See [`Pause`].
+    Pause,
+    /// See [`Slow`].
+    Slow,
+    /// See [`Surge`].
+    Load,
+    /// See [`Partition`].
+    Partition,
+    /// See [`Link`].
+    Link,
+    /// See [`Put`].
+    Put,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Crash,
+        Self::Restart,
+        Self::Pause,
+        Self::Slow,
+        Self::Load,
+        Self::Partition,
+        Self::Link,
+        Self::Put,
+    ];
+
+    /// Its name in a schedule.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::Restart => "restart",
+            Self::Pause => "pause",
+            Self::Slow => "slow",
+            Self::Load => "load",
+            Self::Partition => "partition",
+            Self::Link => "link",
+            Self::Put => "put",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Fault {
+    /// Its kind.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Crash(_) => Kind::Crash,
+            Self::Restart(_) => Kind::Restart,
+            Self::Pause(_) => Kind::Pause,
+            Self::Slow(_) => Kind::Slow,
+            Self::Load(_) => Kind::Load,
+            Self::Partition(_) => Kind::Partition,
+            Self::Link(_) => Kind::Link,
+            Self::Put(_) => Kind::Put,
+        }
+    }
+
+    /// The targets, each with the field that names them.
+    pub fn targets(&self) -> Vec<(&'static str, &Targets)> {
+        match self {
+            Self::Crash(Crash { target })
+            | Self::Restart(Restart { target })
+            | Self::Pause(Pause { target })
+            | Self::Slow(Slow { target, .. }) => vec![("target", target)],
+            Self::Partition(Partition { target, .. }) => {
+                target.iter().map(|target| ("target", target)).collect()
+            }
+            Self::Link(Link { from, to, .. }) => vec![("from", from), ("to", to)],
+            Self::Load(_) | Self::Put(_) => Vec::new(),
+        }
+    }
+}
+
+/// What a target (simulator, processes, containers, pods) can do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Capabilities {
+    kinds: BTreeSet<Kind>,
+}
+
+impl Capabilities {
+    /// Everything.
+    pub fn all() -> Self {
+        Self::only(Kind::ALL)
+    }
+
+    /// These kinds alone.
+    pub fn only(kinds: impl IntoIterator<Item = Kind>) -> Self {
+        Self { kinds: kinds.into_iter().collect() }
+    }
+
+    /// Whether this kind is among them.
+    pub fn can(&self, kind: Kind) -> bool {
+        self.kinds.contains(&kind)
+    }
+}
+
+/// A step that a target cannot carry out.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("step `{step}`: this target cannot do `{kind}`")]
+pub struct Unsupported {
+    /// The step.
+    pub step: String,
+    /// What it asks for.
+    pub kind: Kind,
+}

@@ -1,0 +1,146 @@
+//! The file a person writes: which faults, at whom, when, under which load, and what must hold.
+//!
+//! ```toml
+//! name  = "leader-isolation"
+//! nodes = 5
+//! load  = { rate = 2000, keys = 100, reads = 0.5, timeout = "1s" }
+//!
+//! [[step]]
+//! id     = "cut"
+//! at     = { after = "leader-elected", plus = "5s", jitter = "500ms" }
+//! fault  = { kind = "partition", shape = "isolate", target = "leader", direction = "inbound" }
+//! for    = "3s"
+//! repeat = { times = 10, every = "8s", resolve = "each" }
+//!
+//! [expect]
+//! always    = ["linearizable", "log-agreement", "no-lost-acks", "exactly-once"]
+//! sometimes = ["leader-changed"]
+//! ```
+
+mod bundled;
+mod digest;
+mod error;
+mod expect;
+mod fault;
+mod load;
+mod step;
+mod swarm;
+mod target;
+mod validate;
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+pub use bundled::Named;
+pub use error::ScheduleError;
+pub use expect::{AfterHeal, Always, Expect, Sometimes};
+pub use fault::{
+    Capabilities, Crash, Direction, Fault, Kind, Link, Partition, Pause, Put, Restart, Shape, Slow,
+    Surge, Unsupported,
+};
+pub use load::{Arrivals, Load, Mix, Mode};
+pub use step::{Anchor, At, Repeat, Resolve, Step};
+pub use target::{Target, Targets};
+
+use crate::duration;
+
+/// A failure schedule: symbolic, and so the same for every protocol.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// Its name, on the command line and in reports.
+    pub name: String,
+    /// What it shows, in a line.
+    #[serde(default)]
+    pub description: String,
+    /// How many replicas the cluster has.
+    #[serde(default = "five")]
+    pub nodes: NonZeroUsize,
+    /// How long the load runs undisturbed, from the moment the cluster serves until the anchor
+    /// `start`. The baseline is measured here.
+    #[serde(default = "two_seconds", with = "duration::text")]
+    pub warmup: Duration,
+    /// How long the run goes on after the last fault is healed, for the cluster to agree again.
+    #[serde(default = "five_seconds", with = "duration::text")]
+    pub settle: Duration,
+    /// How long a step waits for its event, or for a target to exist, before it is given up and
+    /// recorded as missed.
+    #[serde(default = "thirty_seconds", with = "duration::text")]
+    pub patience: Duration,
+    /// A key whose value is sampled at every replica throughout the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watch: Option<String>,
+    /// What the clients do.
+    #[serde(default)]
+    pub load: Load,
+    /// What must hold.
+    #[serde(default)]
+    pub expect: Expect,
+    /// The faults, in the order of the file.
+    #[serde(default, rename = "step")]
+    pub steps: Vec<Step>,
+}
+
+const fn five() -> NonZeroUsize {
+    NonZeroUsize::new(5).expect("five is not zero")
+}
+
+const fn two_seconds() -> Duration {
+    Duration::from_secs(2)
+}
+
+const fn five_seconds() -> Duration {
+    Duration::from_secs(5)
+}
+
+const fn thirty_seconds() -> Duration {
+    Duration::from_secs(30)
+}
+
+impl Schedule {
+    /// Reads a schedule and checks it; `file_name` is what errors call it.
+    pub fn parse(file_name: &str, text: &str) -> Result<Self, ScheduleError> {
+        let mut schedule: Self =
+            toml::from_str(text).map_err(|error| error::explain(file_name, text, &error))?;
+        schedule.name_steps();
+        schedule.check().map_err(|trouble| trouble.locate(file_name, text))?;
+        Ok(schedule)
+    }
+
+    /// The same schedule for a cluster of another size; an error if it cannot be had at that size.
+    pub fn with_nodes(&self, nodes: NonZeroUsize) -> Result<Self, ScheduleError> {
+        let resized = Self { nodes, ..self.clone() };
+        resized.check().map_err(|trouble| trouble.without_file(&self.name))?;
+        Ok(resized)
+    }
+
+    /// The schedule as TOML, to be read back by [`Schedule::parse`].
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a schedule holds nothing that TOML cannot write")
+    }
+
+    /// Which steps a target with these capabilities cannot carry out; empty if it can do them all.
+    /// Such a run is refused before it starts: a fault that is skipped proves nothing.
+    pub fn unsupported_on(&self, capabilities: &Capabilities) -> Vec<Unsupported> {
+        let kinds = self.steps.iter().map(|step| (&step.id, step.fault.kind()));
+        kinds
+            .filter(|(_, kind)| !capabilities.can(*kind))
+            .map(|(id, kind)| Unsupported { step: id.clone(), kind })
+            .collect()
+    }
+
+    /// How many trials there are: the sum of all repetitions.
+    pub fn trial_count(&self) -> u32 {
+        self.steps.iter().map(Step::times).sum()
+    }
+
+    /// Gives each step without an id its number as one, so that everything can be spoken of.
+    fn name_steps(&mut self) {
+        for (number, step) in self.steps.iter_mut().enumerate() {
+            if step.id.is_empty() {
+                step.id = format!("step-{}", number + 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What each kind of fault must be.
+
+use std::collections::BTreeSet;
+
+use consensus_core::kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+
+use super::{Check, ensure, probability};
+use crate::{
+    duration,
+    schedule::{
+        Direction, Fault, Kind, Link, Partition, Put, Shape, Slow, Step, Surge, Target, Targets,
+        error::Path,
+    },
+};
+
+/// Whether the step's `for` fits what happens.
+pub(super) fn check_length(step: &Step, path: &Path) -> Check {
+    let kind = step.fault.kind();
+    let field = path.field("for");
+    match (kind, step.lasts) {
+        (Kind::Put, Some(_)) => ensure(false, &field, "a put happens in an instant"),
+        (Kind::Put | Kind::Crash | Kind::Restart, None) => Ok(()),
+        (_, None) => ensure(false, path, format!("a {kind} without `for` would never be healed")),
+        (_, Some(lasts)) => ensure(!lasts.is_zero(), &field, "it would be over before it began"),
+    }?;
+    match (&step.fault, step.lasts) {
+        (Fault::Slow(slow), Some(lasts)) => {
+            let why = format!("longer than the fault, which lasts {}", duration::format(lasts));
+            ensure(slow.period <= lasts, &path.field("fault").field("period"), why)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the fault's own fields make sense.
+pub(super) fn check_fields(fault: &Fault, nodes: usize, path: &Path) -> Check {
+    match fault {
+        Fault::Crash(_) | Fault::Restart(_) | Fault::Pause(_) => Ok(()),
+        Fault::Slow(slow) => check_slow(slow, path),
+        Fault::Load(Surge { factor }) => {
+            let sane = factor.is_finite() && (0.0..=1_000.0).contains(factor);
+            ensure(sane, &path.field("factor"), format!("{factor} is not between 0 and 1000"))
+        }
+        Fault::Partition(partition) => check_partition(partition, nodes, path),
+        Fault::Link(link) => check_link(link, path),
+        Fault::Put(Put { key, value }) => {
+            let sane = !key.is_empty() && key.len() <= MAX_KEY_BYTES;
+            let why = format!("a key has 1 to {MAX_KEY_BYTES} bytes");
+            ensure(sane, &path.field("key"), why)?;
+            let why = format!("a value has at most {MAX_VALUE_BYTES} bytes");
+            ensure(value.len() <= MAX_VALUE_BYTES, &path.field("value"), why)
+        }
+    }
+}
+
+fn check_slow(slow: &Slow, path: &Path) -> Check {
+    let share = slow.share;
+    let why = format!("{share} is not between 0 (paused) and 1 (not slowed at all)");
+    ensure(share > 0.0 && share < 1.0, &path.field("share"), why)?;
+    ensure(!slow.period.is_zero(), &path.field("period"), "a rhythm needs a length")
+}
+
+fn check_link(link: &Link, path: &Path) -> Check {
+    let chances = [
+        ("drop", link.drop),
+        ("duplicate", link.duplicate),
+        ("reorder", link.reorder),
+        ("corrupt", link.corrupt),
+    ];
+    for (name, chance) in chances {
+        probability(chance, &path.field(name))?;
+    }
+    ensure(link.bandwidth != Some(0), &path.field("bandwidth"), "nothing passes: that is a drop")?;
+    let sane = link.delay.spread <= link.delay.middle;
+    ensure(sane, &path.field("delay"), "what spreads beyond zero would arrive before it was sent")?;
+    let does_something = chances.iter().any(|(_, chance)| *chance > 0.0)
+        || !link.delay.middle.is_zero()
+        || link.bandwidth.is_some();
+    ensure(does_something, path, "nothing is wrong with the link")?;
+    let one = |targets: &Targets| match targets.0[..] {
+        [target @ (Target::Node(_) | Target::Leader)] => Some(target),
+        _ => None,
+    };
+    let to_itself = one(&link.from).is_some() && one(&link.from) == one(&link.to);
+    ensure(!to_itself, &path.field("to"), "no link leads from a replica to itself")
+}
+
+fn check_partition(partition: &Partition, nodes: usize, path: &Path) -> Check {
+    let Partition { shape, direction, target, groups, links } = partition;
+    let why = format!("a cluster of {nodes} is too small for it");
+    ensure(shape.least_nodes() <= nodes, &path.field("shape"), why)?;
+    let grouped =
+        matches!(shape, Shape::Isolate | Shape::Halves | Shape::Minority | Shape::Majority);
+    let why = "this shape works both ways";
+    ensure(grouped || *direction == Direction::Both, &path.field("direction"), why)?;
+    let targeted = grouped || *shape == Shape::Bridge;
+    ensure(targeted || target.is_none(), &path.field("target"), "this shape has no target")?;
+    if *shape == Shape::Isolate {
+        let Some(target) = target else {
+            return ensure(false, path, "`isolate` needs a `target`");
+        };
+        let everybody = target.iter().any(|target| target == Target::All);
+        ensure(!everybody, &path.field("target"), "`all` are isolated from nobody")?;
+    }
+    let stray = *shape == Shape::Groups || groups.is_empty();
+    ensure(stray, &path.field("groups"), "only the shape `groups` has groups")?;
+    let stray = *shape == Shape::Links || links.is_empty();
+    ensure(stray, &path.field("links"), "only the shape `links` has links")?;
+    match shape {
+        Shape::Groups => check_groups(groups, nodes, &path.field("groups")),
+        Shape::Links => check_links(links, nodes, &path.field("links")),
+        _ => Ok(()),
+    }
+}
+
+fn check_node(node: u64, nodes: usize, path: &Path) -> Check {
+    let there = node >= 1 && usize::try_from(node).is_ok_and(|node| node <= nodes);
+    ensure(there, path, format!("a cluster of {nodes} has no node {node}"))
+}
+
+fn check_groups(groups: &[Vec<u64>], nodes: usize, path: &Path) -> Check {
+    let mut seen = BTreeSet::new();
+    for &node in groups.iter().flatten() {
+        check_node(node, nodes, path)?;
+        ensure(seen.insert(node), path, format!("node {node} is named twice"))?;
+    }
+    let whole = groups.iter().any(|group| group.len() == nodes);
+    ensure(!groups.is_empty() && !whole, path, "nobody is cut off from anybody")
+}
+
+fn check_links(links: &[[u64; 2]], nodes: usize, path: &Path) -> Check {
+    ensure(!links.is_empty(), path, "no link is cut")?;
+    for &[from, to] in links {
+        check_node(from, nodes, path)?;
+        check_node(to, nodes, path)?;
+        ensure(from != to, path, format!("no link leads from node {from} to itself"))?;
+    }
+    Ok(())
+}
