@@ -162,8 +162,9 @@ impl Gossip {
             return;
         }
         self.make_up_for_a_pause(now);
-        self.believe_expired_suspicions(now, out);
+        // A failed probe may confirm a suspicion, and so end it.
         self.probe(now, out);
+        self.believe_expired_suspicions(now, out);
         self.gossip(now, out);
         self.synchronize(now, out);
         self.forget_the_gone(now);
@@ -175,7 +176,7 @@ impl Gossip {
             return Time(u64::MAX);
         }
         let gossip = (!self.rumours.is_empty()).then_some(self.next_gossip);
-        let suspicion = self.suspicions.next_deadline(&self.config, self.present().count());
+        let suspicion = self.suspicions.next_deadline(&self.config);
         let forget = self.gone.values().min().map(|&since| since + self.config.forget_after);
         [gossip, suspicion, forget, Some(self.contacts.next_deadline())]
             .into_iter()

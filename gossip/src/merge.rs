@@ -80,7 +80,7 @@ impl Gossip {
         self.rumours.spread(node, Topic::Life);
         out.event(Event::Joined { node });
         if state == State::Suspect {
-            self.suspicions.begin(now, node, &accusers);
+            self.suspicions.begin(now, node, &accusers, self.present().count());
             out.event(Event::Suspected { node });
         }
     }
@@ -132,7 +132,7 @@ impl Gossip {
         let Turn { node, before, after, .. } = turn;
         self.rumours.spread(node, Topic::Life);
         if after == State::Suspect {
-            self.suspicions.begin(now, node, accusers);
+            self.suspicions.begin(now, node, accusers, self.present().count());
         } else {
             self.suspicions.end(node);
         }
@@ -175,7 +175,7 @@ impl Gossip {
 
     /// Suspects that did not show themselves in time are dead.
     pub(crate) fn believe_expired_suspicions(&mut self, now: Time, out: &mut Outbox) {
-        for node in self.suspicions.expired(now, &self.config, self.present().count()) {
+        for node in self.suspicions.expired(now, &self.config) {
             let member = self.members.get_mut(&node).expect("suspects are members");
             member.state = State::Dead;
             let turn = Turn { node, before: State::Suspect, after: State::Dead, restarted: false };

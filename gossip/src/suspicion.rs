@@ -18,6 +18,9 @@ pub(crate) const MAX_ACCUSERS: usize = 8;
 struct Suspicion {
     /// When this node learned of it.
     began: Time,
+    /// How many members the group had then. Were it today's number, every death would hasten the
+    /// next one, just when half of the group is out of reach.
+    present: usize,
     /// Who could not reach the member. The first starts the suspicion, the others confirm it.
     accusers: BTreeSet<NodeId>,
 }
@@ -30,9 +33,9 @@ pub(crate) struct Suspicions {
 
 impl Suspicions {
     /// Starts the clock, anew if there was an older suspicion.
-    pub(crate) fn begin(&mut self, now: Time, node: NodeId, accusers: &[NodeId]) {
+    pub(crate) fn begin(&mut self, now: Time, node: NodeId, accusers: &[NodeId], present: usize) {
         let accusers = accusers.iter().copied().take(MAX_ACCUSERS).collect();
-        self.suspicions.insert(node, Suspicion { began: now, accusers });
+        self.suspicions.insert(node, Suspicion { began: now, present, accusers });
     }
 
     /// Adds accusers, and says whether one is new: then the others should hear of it too, until
@@ -65,27 +68,21 @@ impl Suspicions {
     }
 
     /// When the first one is to be believed.
-    pub(crate) fn next_deadline(&self, config: &Config, present: usize) -> Option<Time> {
-        self.deadlines(config, present).map(|(_, deadline)| deadline).min()
+    pub(crate) fn next_deadline(&self, config: &Config) -> Option<Time> {
+        self.suspicions.values().map(|suspicion| suspicion.deadline(config)).min()
     }
 
     /// Those that are to be believed by now.
-    pub(crate) fn expired(&self, now: Time, config: &Config, present: usize) -> Vec<NodeId> {
-        self.deadlines(config, present)
-            .filter(|&(_, deadline)| deadline <= now)
-            .map(|(node, _)| node)
-            .collect()
+    pub(crate) fn expired(&self, now: Time, config: &Config) -> Vec<NodeId> {
+        let expired = self.suspicions.iter().filter(|(_, s)| s.deadline(config) <= now);
+        expired.map(|(&node, _)| node).collect()
     }
+}
 
-    fn deadlines<'a>(
-        &'a self,
-        config: &'a Config,
-        present: usize,
-    ) -> impl Iterator<Item = (NodeId, Time)> + 'a {
-        self.suspicions.iter().map(move |(&node, suspicion)| {
-            let confirmations = suspicion.accusers.len().saturating_sub(1);
-            (node, suspicion.began + timeout(config, present, confirmations))
-        })
+impl Suspicion {
+    fn deadline(&self, config: &Config) -> Time {
+        let confirmations = self.accusers.len().saturating_sub(1);
+        self.began + timeout(config, self.present, confirmations)
     }
 }
 
@@ -141,14 +138,14 @@ mod tests {
     fn the_same_accuser_counts_once_and_a_pause_postpones() {
         let (config, node) = (Config::new("lab"), NodeId(9));
         let mut suspicions = Suspicions::default();
-        suspicions.begin(Time::ZERO, node, &[NodeId(1)]);
+        suspicions.begin(Time::ZERO, node, &[NodeId(1)], 5);
         assert!(!suspicions.confirm(node, &[NodeId(1)], &config));
-        assert_eq!(suspicions.next_deadline(&config, 5), Some(Time(1_800_000_000)));
+        assert_eq!(suspicions.next_deadline(&config), Some(Time(1_800_000_000)));
         assert!(suspicions.confirm(node, &[NodeId(1), NodeId(2), NodeId(3)], &config));
         assert!(!suspicions.confirm(node, &[NodeId(4)], &config), "enough is enough");
-        assert_eq!(suspicions.next_deadline(&config, 5), Some(Time(600_000_000)));
+        assert_eq!(suspicions.next_deadline(&config), Some(Time(600_000_000)));
         suspicions.postpone(Duration::from_secs(1));
-        assert_eq!(suspicions.expired(Time(1_599_999_999), &config, 5), []);
-        assert_eq!(suspicions.expired(Time(1_600_000_000), &config, 5), [node]);
+        assert_eq!(suspicions.expired(Time(1_599_999_999), &config), []);
+        assert_eq!(suspicions.expired(Time(1_600_000_000), &config), [node]);
     }
 }
