@@ -58,17 +58,14 @@ pub struct Transition {
 }
 
 impl Transition {
-    const fn sets(guard: Guard, next: State) -> Self {
-        Self { guard, next: Some(next) }
+    /// A write; one of what was there already is none.
+    fn sets(guard: Guard, next: State) -> Self {
+        let changes = guard != Guard::Is(next);
+        Self { guard, next: changes.then_some(next) }
     }
 
     const fn keeps(guard: Guard) -> Self {
         Self { guard, next: None }
-    }
-
-    /// Whether it is possible in this state and leaves it as it is.
-    pub fn keeps_state(self, state: State) -> bool {
-        self.guard.admits(state) && self.next.is_none_or(|next| next == state)
     }
 }
 
@@ -99,20 +96,21 @@ impl<'a> Values<'a> {
 
     /// What an operation means.
     pub fn meaning(&mut self, operation: &'a Operation) -> Meaning {
-        let change = self.change(&operation.call);
+        let effect = self.effect(&operation.call);
+        let change = effect.filter(|effect| effect.next.is_some());
         match &operation.outcome {
             Outcome::Failed(_) => Meaning { answered: None, change: None },
             Outcome::Unknown(_) => Meaning { answered: None, change },
             Outcome::Ok { changed, held, .. } => {
                 let held = held.as_deref().map(|held| self.number(held));
-                let answered = answered(&operation.call, change, *changed, held);
+                let answered = answered(&operation.call, effect, *changed, held);
                 Meaning { answered: Some(answered), change: change.filter(|_| *changed) }
             }
         }
     }
 
-    /// The transition of a call that takes effect.
-    fn change(&mut self, call: &'a Call) -> Option<Transition> {
+    /// The transition of a call that takes effect; `None` for a read.
+    fn effect(&mut self, call: &'a Call) -> Option<Transition> {
         match call {
             Call::Get => None,
             Call::Put(value) => Some(Transition::sets(Guard::Any, self.number(value))),
@@ -132,14 +130,14 @@ impl<'a> Values<'a> {
 /// answer names nothing may have met nothing, or not have told.
 fn answered(
     call: &Call,
-    change: Option<Transition>,
+    effect: Option<Transition>,
     changed: bool,
     held: Option<State>,
 ) -> Transition {
-    match (change, changed) {
+    match (effect, changed) {
         (None, _) => Transition::keeps(Guard::Is(held.unwrap_or(NOTHING))),
-        (Some(change), true) => Transition { guard: change.guard.told(held), ..change },
-        (Some(change), false) => Transition::keeps(opposite(call, change.guard).told(held)),
+        (Some(effect), true) => Transition { guard: effect.guard.told(held), ..effect },
+        (Some(effect), false) => Transition::keeps(opposite(call, effect.guard).told(held)),
     }
 }
 

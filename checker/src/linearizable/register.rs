@@ -116,9 +116,7 @@ impl Steps {
     fn close_what_was_seen(&mut self, states: usize) {
         let mut writers = vec![0u32; states];
         for step in self.closed.iter().chain(&self.open) {
-            if let Some(next) = step.transition.next
-                && step.transition.guard != Guard::Is(next)
-            {
+            if let Some(next) = step.transition.next {
                 writers[next as usize] += 1;
             }
         }

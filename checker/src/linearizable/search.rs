@@ -5,8 +5,9 @@
 //! come next are those called before the first return of a step not yet taken. Three things keep
 //! the search near linear on the histories that clusters make:
 //!
-//! - A step that fits the state and leaves it as it is, a read above all, is taken at once and never
-//!   reconsidered: in any linearization it can be moved to here.
+//! - A step that fits the state and never changes any, a read above all, is taken at once and never
+//!   reconsidered: in any linearization it can be moved to here. (Not so a write of the very value
+//!   that the key holds: it may be needed later, after another value.)
 //! - Changes are tried in the order in which they seem to stand in the log, if anything is known of
 //!   it, so that a correct history is hardly ever searched at all.
 //! - Sets of steps are stored as the number of the first step missing and the few bits behind it.
@@ -73,9 +74,9 @@ struct Taken {
 
 /// What to do in a configuration.
 enum Choice {
-    /// Take a step that fits and changes nothing; no other choice needs to be tried.
+    /// Take a step that fits and never changes anything; no other choice needs to be tried.
     AtOnce(usize),
-    /// Take a step that changes the state.
+    /// Take a step that writes.
     Branch(usize),
     /// No step that was not tried yet gets past the return at this time.
     Stuck(u64),
@@ -86,9 +87,11 @@ struct Search {
     transitions: Vec<Transition>,
     /// In which order changes are tried.
     ranks: Vec<usize>,
-    /// What has to be taken before a step: its client's previous one, where the clock does not say
-    /// so; an open step's twin, so that of several steps with the same effect the first goes first.
+    /// What has to be taken before a step though the clock does not say so: the step that its client
+    /// ended at the very instant at which it began this one.
     after: Vec<Option<usize>>,
+    /// The previous open step with the same effect. Of several such, the first may as well go first.
+    twins: Vec<Option<usize>>,
     closed: usize,
     events: Vec<Event>,
     next: Vec<usize>,
@@ -116,7 +119,8 @@ impl Search {
         Self {
             transitions: all.iter().map(|step| step.transition).collect(),
             ranks: ranks(register, &all),
-            after: after(register, steps),
+            after: after(register, &all),
+            twins: twins(&all, closed),
             closed,
             next: (1..=events.len()).collect(),
             previous: (0..events.len()).map(|node| node.saturating_sub(1)).collect(),
@@ -178,10 +182,11 @@ impl Search {
             if !transition.guard.admits(self.state) || !self.may_go(step) {
                 continue;
             }
-            if transition.keeps_state(self.state) {
-                if step < self.closed {
-                    return Choice::AtOnce(step);
-                }
+            if transition.next.is_none() {
+                return Choice::AtOnce(step);
+            }
+            if step >= self.closed && transition.next == Some(self.state) {
+                // What need not happen and would change nothing here had better not happen here.
                 continue;
             }
             let rank = self.ranks[step];
@@ -197,6 +202,11 @@ impl Search {
     }
 
     fn may_go(&self, step: usize) -> bool {
+        let preferred = self.twins[step].filter(|&twin| self.is_in_turn(twin));
+        self.is_in_turn(step) && preferred.is_none_or(|twin| self.is_taken(twin))
+    }
+
+    fn is_in_turn(&self, step: usize) -> bool {
         self.after[step].is_none_or(|before| self.is_taken(before))
     }
 
@@ -313,23 +323,29 @@ fn ranks(register: &Register<'_>, all: &[Step]) -> Vec<usize> {
 }
 
 /// What has to be taken before each step, beyond what the clock says.
-fn after(register: &Register<'_>, steps: &Steps) -> Vec<Option<usize>> {
-    let mut ends: BTreeMap<u64, (u64, usize)> = BTreeMap::new();
-    let closed = steps.closed.iter().enumerate().map(|(number, step)| {
+fn after(register: &Register<'_>, all: &[Step]) -> Vec<Option<usize>> {
+    let ended = |(number, step): (usize, &Step)| {
         let recorded = register.operations[step.operation];
-        let before = ends.get(&recorded.client).filter(|(end, _)| *end == step.invoked);
-        let before = before.map(|&(_, before)| before);
         // An unknown outcome's deadline is somebody else's observation, not the client's turn.
-        if recorded.outcome.is_ok()
-            && let Some(end) = recorded.completed
-        {
-            ends.insert(recorded.client, (end.0, number));
-        }
-        before
-    });
-    let closed: Vec<_> = closed.collect();
-    let mut twins: BTreeMap<Transition, usize> = BTreeMap::new();
-    let open = steps.open.iter().zip(steps.closed.len()..);
-    let open = open.map(|(step, number)| twins.insert(step.transition, number));
-    closed.into_iter().chain(open).collect()
+        let end =
+            recorded.completed.filter(|_| recorded.outcome.is_ok() && step.deadline.is_some());
+        Some(((recorded.client, end?.0), (step.invoked, number)))
+    };
+    let ended: BTreeMap<_, _> = all.iter().enumerate().filter_map(ended).collect();
+    let before = |(number, step): (usize, &Step)| {
+        let client = register.operations[step.operation].client;
+        let &(invoked, before) = ended.get(&(client, step.invoked))?;
+        // Two operations of no duration at one instant: the one recorded first came first.
+        ((invoked, before) < (step.invoked, number)).then_some(before)
+    };
+    all.iter().enumerate().map(before).collect()
+}
+
+/// The previous open step with the same effect as each open one.
+fn twins(all: &[Step], closed: usize) -> Vec<Option<usize>> {
+    let mut last: BTreeMap<Transition, usize> = BTreeMap::new();
+    let twin = |(number, step): (usize, &Step)| {
+        (number >= closed).then(|| last.insert(step.transition, number)).flatten()
+    };
+    all.iter().enumerate().map(twin).collect()
 }
