@@ -14,8 +14,9 @@ pub struct Step {
     /// What other steps and the report call it; unique. `step-<number>` if the file gives none.
     #[serde(default)]
     pub id: String,
-    /// How long the fault lasts. A crash without it stays down until a restart step or the end;
-    /// what happens in an instant (`put`) has none; everything else must have it.
+    /// How long the fault lasts. A crash without it stays down until a restart step, or until all
+    /// other steps are over and the run is healed; what happens in an instant (`put`) has none;
+    /// everything else must have it.
     #[serde(
         default,
         rename = "for",

@@ -1,0 +1,123 @@
+//! How overlapping faults compose.
+//!
+//! A fault does not stop or freeze a replica, it *holds* it down or frozen. A replica comes back when
+//! nothing holds it any more: killed by two faults that overlap, it starts once, after both.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use consensus_core::NodeId;
+
+use super::action::Effect;
+
+/// Names a trial among all that began: its place in the record.
+pub(super) type TrialKey = usize;
+
+/// How a process is brought down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Manner {
+    Kill,
+    Stop,
+}
+
+/// What holds each replica, and what was done about it so far.
+#[derive(Clone, Debug)]
+pub(super) struct Holds {
+    nodes: BTreeMap<NodeId, Node>,
+}
+
+#[derive(Clone, Default, Debug)]
+struct Node {
+    down_for: BTreeSet<TrialKey>,
+    frozen_for: BTreeSet<TrialKey>,
+    down: bool,
+    frozen: bool,
+}
+
+impl Holds {
+    pub fn new(members: &[NodeId]) -> Self {
+        Self { nodes: members.iter().map(|&node| (node, Node::default())).collect() }
+    }
+
+    /// Brings replicas down and keeps them there.
+    pub fn hold_down(&mut self, trial: TrialKey, nodes: &[NodeId], manner: Manner) -> Vec<Effect> {
+        self.each(nodes, |node| {
+            node.down_for.insert(trial);
+        });
+        let fresh = self.which(|node| !node.down && !node.down_for.is_empty());
+        // A frozen process cannot stop in an orderly way, but it can be killed.
+        let frozen = match manner {
+            Manner::Kill => Vec::new(),
+            Manner::Stop => intersection(&fresh, &self.which(|node| node.frozen)),
+        };
+        self.each(&fresh, |node| {
+            node.down = true;
+            node.frozen = false;
+        });
+        let bring_down = match manner {
+            Manner::Kill => Effect::Crash,
+            Manner::Stop => Effect::Stop,
+        };
+        said(frozen, Effect::Resume).chain(said(fresh, bring_down)).collect()
+    }
+
+    /// Ends a trial's hold on replicas that are down, and starts those that nothing else holds.
+    pub fn release_down(&mut self, trial: TrialKey, nodes: &[NodeId]) -> Vec<Effect> {
+        self.each(nodes, |node| {
+            node.down_for.remove(&trial);
+        });
+        let free = self.which(|node| node.down && node.down_for.is_empty());
+        self.each(&free, |node| node.down = false);
+        said(free, Effect::Start).chain(self.freeze()).collect()
+    }
+
+    /// Whether a trial still holds a replica down.
+    pub fn holds_down(&self, trial: TrialKey) -> bool {
+        self.nodes.values().any(|node| node.down_for.contains(&trial))
+    }
+
+    /// Freezes replicas and keeps them so.
+    pub fn hold_frozen(&mut self, trial: TrialKey, nodes: &[NodeId]) -> Vec<Effect> {
+        self.each(nodes, |node| {
+            node.frozen_for.insert(trial);
+        });
+        self.freeze().collect()
+    }
+
+    /// Ends a trial's hold on frozen replicas, and lets those run that nothing else holds.
+    pub fn release_frozen(&mut self, trial: TrialKey, nodes: &[NodeId]) -> Vec<Effect> {
+        self.each(nodes, |node| {
+            node.frozen_for.remove(&trial);
+        });
+        let free = self.which(|node| node.frozen && node.frozen_for.is_empty());
+        self.each(&free, |node| node.frozen = false);
+        said(free, Effect::Resume).collect()
+    }
+
+    /// Freezes what runs and ought not to: also a replica that was started while it is held frozen.
+    fn freeze(&mut self) -> impl Iterator<Item = Effect> + use<> {
+        let fresh = self.which(|node| !node.down && !node.frozen && !node.frozen_for.is_empty());
+        self.each(&fresh, |node| node.frozen = true);
+        said(fresh, Effect::Pause)
+    }
+
+    fn each(&mut self, nodes: &[NodeId], mut change: impl FnMut(&mut Node)) {
+        for id in nodes {
+            if let Some(node) = self.nodes.get_mut(id) {
+                change(node);
+            }
+        }
+    }
+
+    fn which(&self, holds: impl Fn(&Node) -> bool) -> Vec<NodeId> {
+        self.nodes.iter().filter(|(_, node)| holds(node)).map(|(&id, _)| id).collect()
+    }
+}
+
+/// The effect on these nodes, if there are any.
+fn said(nodes: Vec<NodeId>, effect: fn(Vec<NodeId>) -> Effect) -> impl Iterator<Item = Effect> {
+    (!nodes.is_empty()).then(|| effect(nodes)).into_iter()
+}
+
+fn intersection(some: &[NodeId], others: &[NodeId]) -> Vec<NodeId> {
+    some.iter().copied().filter(|node| others.contains(node)).collect()
+}
