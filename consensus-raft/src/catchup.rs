@@ -1,0 +1,75 @@
+//! Finding where a follower's log departs from the leader's (§5.3).
+//!
+//! The paper's leader walks back one entry per refusal. Here each side skips whole terms, by the
+//! terms' order along a log: an entry of the follower of a later term than the leader's entry at the
+//! same place cannot be the leader's, nor can one of the leader's of a later term than the
+//! follower's last that remains. So no conflicting term costs more than one probe:
+//!
+//! ```text
+//! leader     1 1 1 4 4 5 5 6 6 6        asks about 10 (term 6)
+//! follower   1 1 1 2 2 2 3 3 3 3 3      "the last that may agree is 10, of term 3": of mine, terms up to 6 may
+//! leader     1 1 1                      its last of a term up to 3 is 3: asks about 3 (term 1)
+//! follower   1 1 1                      agrees; its entries from 4 on are replaced
+//! ```
+
+use consensus_core::{Index, NodeId, Outbox};
+
+use crate::{
+    message::{AppendEntriesRefusal, Message},
+    replica::{Raft, Standing},
+    replication::{Mode, Progress},
+};
+
+impl Raft {
+    /// The follower's part: refuses, and says up to where the logs may agree. The refusal promises
+    /// nothing and leaves at once.
+    pub(crate) fn refuse_append(
+        &self,
+        to: NodeId,
+        prev_log_index: Index,
+        prev_log_term: u64,
+        out: &mut Outbox<Self>,
+    ) {
+        let (agree_index, agree_term) = self.log.last_at_most(prev_log_index, prev_log_term);
+        let refusal =
+            AppendEntriesRefusal { term: self.term, prev_log_index, agree_index, agree_term };
+        out.send_now(to, Message::AppendEntriesRefusal(refusal));
+    }
+
+    /// The leader's part: goes back to the last place where the logs may agree, and asks again.
+    pub(crate) fn receive_append_entries_refusal(
+        &mut self,
+        from: NodeId,
+        refusal: AppendEntriesRefusal,
+        out: &mut Outbox<Self>,
+    ) {
+        self.observe_term(refusal.term, out);
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == from) else { return };
+        if refusal.term != self.term {
+            return;
+        }
+        peer.heard = true;
+        if !peer.is_news(refusal.prev_log_index) {
+            return;
+        }
+        // One place back at least, so that probing ends whatever the answers.
+        let before = refusal.prev_log_index - 1;
+        let hint = refusal.agree_index.min(before);
+        let (agree, _) = self.log.last_at_most(hint, refusal.agree_term);
+        peer.next = agree.max(peer.matched) + 1;
+        peer.mode = Mode::Probe;
+    }
+}
+
+impl Progress {
+    /// Whether a refusal of this previous index says something new: a delayed or repeated one may
+    /// contradict what was acknowledged since, or was asked anew.
+    fn is_news(&self, prev_log_index: Index) -> bool {
+        prev_log_index > self.matched
+            && match self.mode {
+                Mode::Probe | Mode::Probing => prev_log_index == self.next - 1,
+                Mode::Replicate(_) => prev_log_index < self.next,
+            }
+    }
+}

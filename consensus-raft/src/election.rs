@@ -1,0 +1,306 @@
+//! Becoming leader, and ceasing to be one.
+//!
+//! ```text
+//!               timeout              a quorum would vote            a quorum voted
+//!   follower ------------> pre-candidate ------------> candidate ------------> leader
+//!      ^                        |                          |                     |
+//!      +------- refused, or a leader or a later term is heard of, or (leader) no quorum is heard
+//! ```
+
+use consensus_core::{
+    Epoch, Index, NodeId, Outbox, Outcome, Payload, Refusal,
+    event::Event,
+    quorum::{Tally, Verdict},
+};
+
+use crate::{
+    message::{Message, PreVote, PreVoteReply, RequestVote, RequestVoteReply},
+    reads::Reads,
+    record::Entry,
+    replica::{Follower, Leader, Raft, Standing, Timer},
+    replication::Progress,
+};
+
+impl Raft {
+    /// No leader was heard of for an election timeout (§5.2).
+    pub(crate) fn election_timeout(&mut self, out: &mut Outbox<Self>) {
+        if self.leading().is_some() {
+            return;
+        }
+        out.note(Event::TimedOut { epoch: Epoch::term(self.term) });
+        if let Standing::Candidate(_) = self.standing {
+            out.note(Event::SteppedDown { epoch: Epoch::term(self.term) });
+        }
+        self.arm_election(out);
+        if self.config.settings.pre_vote {
+            self.ask_pre_votes(out);
+        } else {
+            self.campaign(out);
+        }
+    }
+
+    /// Asks whether a campaign could succeed (D§9.6). A replica that is cut off, or whose log is
+    /// behind, learns so without raising anybody's term.
+    fn ask_pre_votes(&mut self, out: &mut Outbox<Self>) {
+        let term = self.term + 1;
+        let (last_log_index, last_log_term) = self.last();
+        for peer in self.membership.peers() {
+            out.send_now(peer, Message::PreVote(PreVote { term, last_log_index, last_log_term }));
+        }
+        // It answers itself at once: the answer promises nothing.
+        self.standing = Standing::PreCandidate(Tally::new());
+        let reply = PreVoteReply { term: self.term, asked: term, granted: true };
+        self.receive_pre_vote_reply(self.membership.me(), reply, out);
+    }
+
+    /// Would this replica vote for the sender, in that term?
+    pub(crate) fn receive_pre_vote(&mut self, from: NodeId, ask: PreVote, out: &mut Outbox<Self>) {
+        let current = self.is_current(ask.last_log_index, ask.last_log_term);
+        let granted = ask.term > self.term && current && !self.is_loyal();
+        let reply = PreVoteReply { term: self.term, asked: ask.term, granted };
+        out.send_now(from, Message::PreVoteReply(reply));
+    }
+
+    /// Counts an answer. Answers to an earlier question about the same term are as good.
+    pub(crate) fn receive_pre_vote_reply(
+        &mut self,
+        from: NodeId,
+        reply: PreVoteReply,
+        out: &mut Outbox<Self>,
+    ) {
+        self.observe_term(reply.term, out);
+        let Standing::PreCandidate(tally) = &mut self.standing else { return };
+        if reply.asked != self.term + 1 {
+            return;
+        }
+        tally.count(from, reply.granted);
+        match tally.verdict(self.membership.voters(), self.membership.quorum()) {
+            Verdict::Won => self.campaign(out),
+            Verdict::Lost => self.standing = Standing::Follower(Follower::default()),
+            Verdict::Open => {}
+        }
+    }
+
+    /// Starts a term of its own and asks for votes (§5.2). The questions wait until the new term
+    /// and the vote for itself are on disk, and so does that vote.
+    fn campaign(&mut self, out: &mut Outbox<Self>) {
+        let me = self.membership.me();
+        self.term += 1;
+        self.vote = Some(me);
+        self.standing = Standing::Candidate(Tally::new());
+        self.save(out);
+        let epoch = Epoch::term(self.term);
+        out.note(Event::Campaigning { epoch });
+        out.note(Event::Voted { epoch, candidate: me });
+        let (last_log_index, last_log_term) = self.last();
+        let ask = RequestVote { term: self.term, last_log_index, last_log_term };
+        for peer in self.membership.peers() {
+            out.send(peer, Message::RequestVote(ask));
+        }
+        let own = RequestVoteReply { term: self.term, granted: true };
+        out.send(me, Message::RequestVoteReply(own));
+    }
+
+    /// Votes, or not: at most once a term, and only for a log at least as up to date as its own
+    /// (§5.4.1). While a leader is heard of, the question is disregarded, term and all (D§4.2.3).
+    pub(crate) fn receive_request_vote(
+        &mut self,
+        from: NodeId,
+        ask: RequestVote,
+        out: &mut Outbox<Self>,
+    ) {
+        if ask.term > self.term && self.is_loyal() {
+            return self.refuse(format!("a vote for {from}: a leader is heard of"), out);
+        }
+        self.observe_term(ask.term, out);
+        let free = self.vote.is_none_or(|candidate| candidate == from);
+        let current = self.is_current(ask.last_log_index, ask.last_log_term);
+        let granted = ask.term == self.term && free && current;
+        if granted && self.vote.is_none() {
+            self.vote = Some(from);
+            self.arm_election(out);
+            out.note(Event::Voted { epoch: Epoch::term(self.term), candidate: from });
+        }
+        self.save(out);
+        let reply = RequestVoteReply { term: self.term, granted };
+        out.send(from, Message::RequestVoteReply(reply));
+    }
+
+    /// Counts a vote, its own among them.
+    pub(crate) fn receive_request_vote_reply(
+        &mut self,
+        from: NodeId,
+        reply: RequestVoteReply,
+        out: &mut Outbox<Self>,
+    ) {
+        self.observe_term(reply.term, out);
+        let Standing::Candidate(tally) = &mut self.standing else { return };
+        if reply.term != self.term {
+            return;
+        }
+        tally.count(from, reply.granted);
+        match tally.verdict(self.membership.voters(), self.membership.quorum()) {
+            Verdict::Won => self.win(out),
+            // Another candidate may yet be served: wait for it as a follower.
+            Verdict::Lost => self.become_follower(self.term, None, out),
+            Verdict::Open => {}
+        }
+    }
+
+    /// Leads: opens the term with a no-op, for only an entry of its own term can be committed by
+    /// counting, and with it all before (§5.4.2, §8).
+    fn win(&mut self, out: &mut Outbox<Self>) {
+        let last = self.log.last_index();
+        self.standing = Standing::Leader(Box::new(Leader {
+            term_start: last + 1,
+            matched: 0,
+            offered: 0,
+            progress: self.membership.peers().map(|peer| Progress::new(peer, last)).collect(),
+            uncommitted_bytes: self.bytes_after(self.commit),
+            reads: Reads::default(),
+        }));
+        out.note(Event::Elected { epoch: Epoch::term(self.term) });
+        out.cancel_timer(Timer::Election);
+        Self::arm(Timer::Heartbeat, self.config.settings.heartbeat_interval, out);
+        if self.config.settings.check_quorum {
+            Self::arm(Timer::Quorum, self.config.settings.election_timeout.start, out);
+        }
+        let payload = Some(Payload::noop());
+        self.append(Entry { index: last + 1, term: self.term, payload }, None);
+    }
+
+    /// Gives up leading if no quorum was heard of for an election timeout: a leader that is cut off
+    /// must not keep clients waiting, nor followers that hear it and cannot answer (D§6.2).
+    pub(crate) fn quorum_timeout(&mut self, out: &mut Outbox<Self>) {
+        let quorum = self.membership.quorum();
+        let Some(leader) = self.leading() else { return };
+        let heard = leader.progress.iter().filter(|peer| peer.heard).count();
+        if heard + 1 < quorum {
+            return self.become_follower(self.term, None, out);
+        }
+        leader.progress.iter_mut().for_each(|peer| peer.heard = false);
+        Self::arm(Timer::Quorum, self.config.settings.election_timeout.start, out);
+    }
+
+    /// No leader was heard of for the shortest election timeout: others may have the vote.
+    pub(crate) const fn loyalty_timeout(&mut self) {
+        if let Standing::Follower(follower) = &mut self.standing {
+            follower.loyal = false;
+        }
+    }
+
+    /// A later term than its own ends whatever the replica did in its own (§5.1).
+    pub(crate) fn observe_term(&mut self, term: u64, out: &mut Outbox<Self>) {
+        if term > self.term {
+            self.become_follower(term, None, out);
+        }
+    }
+
+    /// Takes notice of a leader. `false` if its term is over.
+    pub(crate) fn follow(&mut self, leader: NodeId, term: u64, out: &mut Outbox<Self>) -> bool {
+        if term < self.term {
+            return false;
+        }
+        let known = match &self.standing {
+            Standing::Follower(follower) => follower.leader,
+            Standing::PreCandidate(_) | Standing::Candidate(_) => None,
+            Standing::Leader(_) if term > self.term => None,
+            Standing::Leader(_) => {
+                self.refuse(format!("node {leader} claims the term that this replica leads"), out);
+                return false;
+            }
+        };
+        if term > self.term || known.is_none() {
+            self.become_follower(term, Some(leader), out);
+        }
+        if let Standing::Follower(follower) = &mut self.standing {
+            follower.loyal = self.config.settings.pre_vote;
+            follower.contact = true;
+        }
+        true
+    }
+
+    /// Follows in this term, and ends what it did before. What was gathered for the next flush dies
+    /// with the old term: an acknowledgement must never speak for another term than the one in
+    /// which it was earned.
+    pub(crate) fn become_follower(
+        &mut self,
+        term: u64,
+        leader: Option<NodeId>,
+        out: &mut Outbox<Self>,
+    ) {
+        let ended = Epoch::term(self.term);
+        if term > self.term {
+            self.term = term;
+            self.vote = None;
+        }
+        let follower = Standing::Follower(Follower { leader, ..Follower::default() });
+        match std::mem::replace(&mut self.standing, follower) {
+            Standing::Leader(reign) => {
+                out.note(Event::SteppedDown { epoch: ended });
+                self.step_down(*reign, leader, out);
+            }
+            Standing::Candidate(_) => out.note(Event::SteppedDown { epoch: ended }),
+            Standing::Follower(_) | Standing::PreCandidate(_) => {}
+        }
+    }
+
+    /// Ends a reign. Commands that it left in the log may be committed by another leader or
+    /// replaced: their outcome is unknown here.
+    fn step_down(&mut self, reign: Leader, leader: Option<NodeId>, out: &mut Outbox<Self>) {
+        out.cancel_timer(Timer::Heartbeat);
+        out.cancel_timer(Timer::Quorum);
+        self.arm_election(out);
+        for index in self.applied + 1..=self.log.last_index() {
+            if let Some(request) = self.log.get_mut(index).and_then(|slot| slot.request.take()) {
+                out.reply(request, Outcome::Unknown);
+            }
+        }
+        for request in reign.reads.into_requests() {
+            out.refuse(request, Refusal::NotLeader { leader });
+        }
+    }
+
+    /// Arms the election timer; each time another draw, so that votes seldom split (§5.2).
+    pub(crate) fn arm_election(&self, out: &mut Outbox<Self>) {
+        out.set_timer(Timer::Election, self.config.settings.election_timeout.clone());
+    }
+
+    /// Rearms a follower's timers, once per flush, if the leader was heard of.
+    pub(crate) fn rearm_on_contact(&mut self, out: &mut Outbox<Self>) {
+        let Standing::Follower(follower) = &mut self.standing else { return };
+        if !std::mem::take(&mut follower.contact) {
+            return;
+        }
+        let loyal = follower.loyal;
+        self.arm_election(out);
+        if loyal {
+            Self::arm(Timer::Loyalty, self.config.settings.election_timeout.start, out);
+        }
+    }
+
+    /// Whether a leader is heard of, possibly itself, so that nobody else gets this vote.
+    const fn is_loyal(&self) -> bool {
+        match &self.standing {
+            Standing::Follower(follower) => follower.loyal,
+            Standing::PreCandidate(_) | Standing::Candidate(_) => false,
+            Standing::Leader(_) => self.config.settings.pre_vote,
+        }
+    }
+
+    /// Whether a log that ends there is at least as up to date as this one (§5.4.1).
+    fn is_current(&self, last_log_index: Index, last_log_term: u64) -> bool {
+        let (own_index, own_term) = self.last();
+        (last_log_term, last_log_index) >= (own_term, own_index)
+    }
+
+    /// The position and term of the last entry.
+    fn last(&self) -> (Index, u64) {
+        (self.log.last_index(), self.log.last_term())
+    }
+
+    fn bytes_after(&self, index: Index) -> usize {
+        let after = index + 1..=self.log.last_index();
+        after.filter_map(|index| self.log.get(index)).map(|slot| slot.entry.bytes()).sum()
+    }
+}

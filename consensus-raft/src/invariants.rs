@@ -1,0 +1,55 @@
+//! What must hold after every step (§ figure 3 tells why).
+
+use crate::{
+    record::voted_for,
+    replica::{Leader, Raft, Standing},
+    replication::Mode,
+};
+
+impl Raft {
+    /// Asserts the invariants of one replica. Takes time in the number of members, not in the
+    /// length of the log.
+    pub(crate) fn check_invariants(&self) {
+        let (base, last) = (self.log.base().index, self.log.last_index());
+        assert!(base <= self.applied, "the base holds only what was applied");
+        assert!(self.applied <= self.commit, "only committed entries are applied");
+        assert!(self.commit <= last, "only entries in the log are committed");
+        assert!(self.log.last_term() <= self.term, "an entry's term was seen");
+        assert!(self.vote.is_none() || self.term > 0, "nobody votes in term 0");
+        assert!(self.saved.term <= self.term, "terms never fall");
+        if self.saved.term == self.term {
+            let saved = voted_for(&self.saved);
+            assert!(saved.is_none() || saved == self.vote, "a vote is given once a term");
+        }
+        match &self.standing {
+            Standing::Follower(follower) => {
+                assert_ne!(follower.leader, Some(self.membership.me()), "nobody follows itself");
+                assert!(!follower.loyal || follower.leader.is_some(), "loyal to somebody");
+            }
+            Standing::PreCandidate(_) => {}
+            Standing::Candidate(_) => {
+                assert_eq!(self.vote, Some(self.membership.me()), "a candidate votes for itself");
+            }
+            Standing::Leader(leader) => self.check_leader(leader),
+        }
+    }
+
+    fn check_leader(&self, leader: &Leader) {
+        let last = self.log.last_index();
+        assert_eq!(self.vote, Some(self.membership.me()), "a leader voted for itself");
+        assert!(leader.term_start <= last, "the term was opened with a no-op");
+        assert_eq!(self.log.term_at(leader.term_start), Some(self.term), "of that term");
+        assert!(leader.matched <= leader.offered, "the disk holds no more than it was given");
+        assert!(leader.offered <= last, "nor more than there is");
+        for peer in &leader.progress {
+            assert!(peer.matched < peer.next, "what is known to match is not sent again");
+            assert!(peer.next <= last + 1, "what is not in the log is not sent");
+            assert!(peer.read_acked <= leader.reads.round(), "no round is confirmed unasked");
+            if let Mode::Replicate(inflight) = &peer.mode {
+                let limit = self.config.settings.max_inflight_batches;
+                assert!(inflight.len() <= limit, "the window holds");
+                assert!(inflight.front().is_none_or(|&first| first > peer.matched), "unanswered");
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The tail of the log in memory: everything after the base.
+//!
+//! ```text
+//!              base                commit              last
+//! index   ...   4  | 5   6   7   8   9  | 10  11  12  13
+//! term          2  | 2   2   3   3   3  |  3   3   5   5
+//!          in the  |  applied, kept for | may yet be
+//!          snapshot|  followers behind  | replaced
+//! ```
+
+use std::collections::VecDeque;
+
+use consensus_core::{Epoch, Index, RequestId, SnapshotMeta};
+
+use crate::record::Entry;
+
+/// The tail of the log. Indexes follow each other without gaps, and terms never fall along it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Log {
+    /// The entry before the first one held.
+    base: SnapshotMeta,
+    /// The entries after the base, in order.
+    entries: VecDeque<Slot>,
+}
+
+/// An entry, and the request that waits for it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Slot {
+    pub entry: Entry,
+    /// The client's request that this replica, as leader, put here; it is answered when the entry
+    /// is applied, or when leadership is lost.
+    pub request: Option<RequestId>,
+}
+
+impl Log {
+    pub const fn new(base: SnapshotMeta) -> Self {
+        Self { base, entries: VecDeque::new() }
+    }
+
+    pub const fn base(&self) -> SnapshotMeta {
+        self.base
+    }
+
+    pub fn last_index(&self) -> Index {
+        self.base.index + self.entries.len() as u64
+    }
+
+    pub fn last_term(&self) -> u64 {
+        self.entries.back().map_or(self.base.epoch.round, |slot| slot.entry.term)
+    }
+
+    /// The term at an index; `None` before the base and after the end.
+    pub fn term_at(&self, index: Index) -> Option<u64> {
+        if index == self.base.index {
+            return Some(self.base.epoch.round);
+        }
+        self.get(index).map(|slot| slot.entry.term)
+    }
+
+    /// The epoch of an entry that is held.
+    pub fn epoch_at(&self, index: Index) -> Option<Epoch> {
+        self.term_at(index).map(Epoch::term)
+    }
+
+    pub fn get(&self, index: Index) -> Option<&Slot> {
+        self.entries.get(self.offset(index)?)
+    }
+
+    pub fn get_mut(&mut self, index: Index) -> Option<&mut Slot> {
+        let offset = self.offset(index)?;
+        self.entries.get_mut(offset)
+    }
+
+    /// Appends the entry that comes next.
+    pub fn push(&mut self, entry: Entry, request: Option<RequestId>) {
+        debug_assert_eq!(entry.index, self.last_index() + 1, "entries come in order");
+        debug_assert!(entry.term >= self.last_term(), "terms never fall along a log");
+        self.entries.push_back(Slot { entry, request });
+    }
+
+    /// Removes the entries from this index on.
+    pub fn truncate_from(&mut self, from: Index) {
+        let keep = self.offset(from).expect("nothing is truncated at or before the base");
+        self.entries.truncate(keep);
+    }
+
+    /// The entries from an index on, as many as fit; at least one, if there is one.
+    pub fn batch(&self, from: Index, max_entries: usize, max_bytes: usize) -> Vec<Entry> {
+        let Some(start) = self.offset(from).filter(|&start| start < self.entries.len()) else {
+            return Vec::new();
+        };
+        let end = self.entries.len().min(start + max_entries);
+        let mut bytes = 0;
+        let fits = |slot: &&Slot| {
+            let first = bytes == 0;
+            bytes += slot.entry.bytes();
+            first || bytes <= max_bytes
+        };
+        self.entries.range(start..end).take_while(fits).map(|slot| slot.entry.clone()).collect()
+    }
+
+    /// The last position at or before `index` whose term is at most `term`, with its term. Nothing
+    /// is known before the base, so the base is the least answer.
+    pub fn last_at_most(&self, index: Index, term: u64) -> (Index, u64) {
+        let held = self.offset(index + 1).unwrap_or(0).min(self.entries.len());
+        // Terms never fall along the log, so the ones that are low enough stand in front.
+        let low = self.entries.partition_point(|slot| slot.entry.term <= term).min(held);
+        let index = self.base.index + low as u64;
+        (index, self.term_at(index).expect("the position was just found"))
+    }
+
+    fn offset(&self, index: Index) -> Option<usize> {
+        usize::try_from(index.checked_sub(self.base.index + 1)?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use consensus_core::Payload;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn log(base: Index, terms: &[u64]) -> Log {
+        let mut log = Log::new(SnapshotMeta { index: base, epoch: Epoch::term(base.min(1)) });
+        for &term in terms {
+            let payload = Some(Payload::of(Bytes::from_static(b"0123456789")));
+            log.push(Entry { index: log.last_index() + 1, term, payload }, None);
+        }
+        log
+    }
+
+    #[test]
+    fn positions_count_from_the_base() {
+        let log = log(4, &[1, 2, 2]);
+        assert_eq!((log.last_index(), log.last_term()), (7, 2));
+        let terms: Vec<_> = (3..=8).map(|index| log.term_at(index)).collect();
+        assert_eq!(terms, [None, Some(1), Some(1), Some(2), Some(2), None]);
+    }
+
+    #[test]
+    fn a_batch_keeps_its_limits_but_carries_at_least_one() {
+        let log = log(2, &[1, 1, 1, 1]);
+        let sizes = |entries, bytes| log.batch(3, entries, bytes).len();
+        assert_eq!((sizes(9, 1_000), sizes(3, 1_000), sizes(9, 20), sizes(9, 1)), (4, 3, 2, 1));
+        assert_eq!(log.batch(7, 9, 1_000), []);
+    }
+
+    proptest! {
+        #[test]
+        fn the_last_position_of_a_term_at_most(
+            base in 0u64..4,
+            mut terms in prop::collection::vec(1u64..6, 0..12),
+            index in 0u64..18,
+            term in 0u64..7,
+        ) {
+            terms.sort_unstable();
+            let log = log(base, &terms);
+            let fits = |&at: &Index| log.term_at(at).is_some_and(|t| t <= term);
+            let expected = (base + 1..=index).rev().find(fits).unwrap_or(base);
+            prop_assert_eq!(log.last_at_most(index, term).0, expected);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Linearizable reads without a log write: ReadIndex (§8, D§6.4).
+//!
+//! ```text
+//! read asked ──> commit index noted, round n sent ──> a quorum acknowledged n ──> served
+//!                "everything acknowledged so far      "nobody else led when
+//!                 is at or before this"                this was asked"
+//! ```
+
+use std::collections::VecDeque;
+
+use consensus_core::{Consistency, Index, NodeId, Outbox, Outcome, Refusal, RequestId};
+
+use crate::{
+    message::{Message, ReadAck, ReadRound},
+    replica::{Raft, Standing},
+};
+
+/// The reads that a leader holds.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Reads {
+    /// Reads that no round was sent for, in order.
+    waiting: Vec<RequestId>,
+    /// Rounds that were sent and not yet confirmed, in order of their numbers.
+    rounds: VecDeque<Round>,
+    /// The number of the last round. A number is used once in a term, and its reads came before
+    /// it: an acknowledgement of an earlier round can never confirm a later read.
+    last: u64,
+    /// How many reads are held.
+    held: usize,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Round {
+    number: u64,
+    /// The commit index when the round was sent: what its reads must see.
+    index: Index,
+    requests: Vec<RequestId>,
+}
+
+impl Reads {
+    /// The number of the last round.
+    pub const fn round(&self) -> u64 {
+        self.last
+    }
+
+    pub const fn held(&self) -> usize {
+        self.held
+    }
+
+    /// All requests, in order.
+    pub fn into_requests(self) -> impl Iterator<Item = RequestId> {
+        self.rounds.into_iter().flat_map(|round| round.requests).chain(self.waiting)
+    }
+
+    fn wait(&mut self, request: RequestId) {
+        self.waiting.push(request);
+        self.held += 1;
+    }
+
+    /// Starts a round for every read that waits; `None` if none does.
+    fn start_round(&mut self, index: Index) -> Option<u64> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        self.last += 1;
+        let requests = std::mem::take(&mut self.waiting);
+        self.rounds.push_back(Round { number: self.last, index, requests });
+        Some(self.last)
+    }
+
+    /// Takes the reads of the oldest round, if a quorum confirmed it and what it must see is
+    /// applied.
+    fn take_confirmed(&mut self, confirmed: u64, applied: Index) -> Option<Vec<RequestId>> {
+        let round = self.rounds.front()?;
+        if round.number > confirmed || round.index > applied {
+            return None;
+        }
+        let round = self.rounds.pop_front()?;
+        self.held -= round.requests.len();
+        Some(round.requests)
+    }
+}
+
+impl Raft {
+    /// Takes a read; the next flush sends a round for all that came together.
+    pub(crate) fn read(
+        &mut self,
+        request: RequestId,
+        consistency: Consistency,
+        out: &mut Outbox<Self>,
+    ) {
+        let limit = self.config.settings.max_uncommitted_entries;
+        match (consistency, &mut self.standing) {
+            (Consistency::Stale, _) => out.reply(request, Outcome::Readable),
+            (Consistency::Linearizable, Standing::Leader(leader)) => {
+                if leader.reads.held() < limit {
+                    leader.reads.wait(request);
+                } else {
+                    out.refuse(request, Refusal::Overloaded);
+                }
+            }
+            (Consistency::Linearizable, _) => {
+                out.refuse(request, Refusal::NotLeader { leader: self.leader() });
+            }
+        }
+    }
+
+    /// Starts a round for the reads that wait, and serves those whose round is confirmed (at flush).
+    ///
+    /// Before an entry of its own term is committed, a leader does not know what its predecessors
+    /// committed, and its commit index may be behind what they acknowledged: reads wait (D§6.4).
+    pub(crate) fn serve_reads(&mut self, out: &mut Outbox<Self>) {
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        if self.commit < leader.term_start {
+            return;
+        }
+        if let Some(round) = leader.reads.start_round(self.commit) {
+            for peer in &leader.progress {
+                let commit = self.commit.min(peer.matched);
+                let message = ReadRound { term: self.term, round, commit };
+                out.send_now(peer.peer, Message::ReadRound(message));
+            }
+        }
+        // The leader is in its own term, and so confirms every round itself.
+        let own = leader.reads.round();
+        let acked = leader.progress.iter().map(|peer| peer.read_acked).chain([own]);
+        let confirmed = consensus_core::quorum::reached_by(acked, self.membership.quorum());
+        while let Some(requests) = leader.reads.take_confirmed(confirmed, self.applied) {
+            for request in requests {
+                out.reply(request, Outcome::Readable);
+            }
+        }
+    }
+
+    /// The follower's part: the leader is heard of. The acknowledgement leaves with the flush, one
+    /// for all rounds of this drain.
+    pub(crate) fn receive_read_round(
+        &mut self,
+        from: NodeId,
+        round: ReadRound,
+        out: &mut Outbox<Self>,
+    ) {
+        if !self.follow(from, round.term, out) {
+            let ack = ReadAck { term: self.term, round: 0 };
+            return out.send_now(from, Message::ReadAck(ack));
+        }
+        self.commit_to(round.commit, out);
+        if let Standing::Follower(follower) = &mut self.standing {
+            follower.round = follower.round.max(Some(round.round));
+        }
+    }
+
+    /// Acknowledges the read rounds of this drain (at flush). It promises nothing, and so does not
+    /// wait for the disk.
+    pub(crate) fn acknowledge_reads(&mut self, out: &mut Outbox<Self>) {
+        let Standing::Follower(follower) = &mut self.standing else { return };
+        if let (Some(leader), Some(round)) = (follower.leader, follower.round.take()) {
+            out.send_now(leader, Message::ReadAck(ReadAck { term: self.term, round }));
+        }
+    }
+
+    /// Counts an acknowledgement. One of an earlier round confirms nothing that came after it.
+    pub(crate) fn receive_read_ack(&mut self, from: NodeId, ack: ReadAck, out: &mut Outbox<Self>) {
+        self.observe_term(ack.term, out);
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        if ack.term != self.term || ack.round > leader.reads.round() {
+            return;
+        }
+        if let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == from) {
+            peer.heard = true;
+            peer.read_acked = peer.read_acked.max(ack.round);
+        }
+    }
+}

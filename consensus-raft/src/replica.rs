@@ -1,0 +1,285 @@
+//! One replica: its state (§ figure 2), and the dispatch of what happens to it.
+
+use std::time::Duration;
+
+use consensus_core::{
+    Ask, Disk, Epoch, Index, Input, NodeId, Outbox, Protocol, Role, Settings, Status, Time, Write,
+    event::Event, quorum::Tally,
+};
+
+use crate::{
+    log::Log,
+    membership::Membership,
+    message::Message,
+    reads::Reads,
+    record::{Entry, Hard, Record, recover, voted_for},
+    replication::Progress,
+};
+
+/// The parameters of one replica.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Config {
+    /// What every protocol shares. Raft needs no more.
+    pub settings: Settings,
+}
+
+impl From<Settings> for Config {
+    fn from(settings: Settings) -> Self {
+        Self { settings }
+    }
+}
+
+/// What a replica waits for.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Timer {
+    /// Everyone but the leader: no leader was heard of for long enough to campaign (§5.2).
+    Election,
+    /// The leader: it is time to be heard (§5.2).
+    Heartbeat,
+    /// The leader: has a quorum been heard of since the last time (D§6.2)?
+    Quorum,
+    /// A follower: no leader was heard of for the shortest election timeout, so it is no longer
+    /// bound to refuse others its vote (D§4.2.3).
+    Loyalty,
+}
+
+/// A replica.
+///
+/// Invariants, beside those that `check` asserts: what was promised in a message that waits for the
+/// disk was persisted before it was sent; and nothing at or before `commit` is ever replaced.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Raft {
+    /// The parameters; they never change.
+    pub(crate) config: Config,
+    /// Who votes; `me` is among them.
+    pub(crate) membership: Membership,
+
+    /// The latest term seen; never falls. At least the term of every entry in the log.
+    pub(crate) term: u64,
+    /// The candidate that has this replica's vote in `term`; once given, kept for the whole term.
+    pub(crate) vote: Option<NodeId>,
+    /// The hard state as last persisted; behind `term` and `vote` only until the next `save`, which
+    /// comes before any durable message.
+    pub(crate) saved: Hard,
+    /// Changes of the log that are not yet persisted, oldest first; none between a flush and the
+    /// next input.
+    pub(crate) unsaved: Vec<Write<Record>>,
+
+    /// What it does in this term.
+    pub(crate) standing: Standing,
+
+    /// The log since the base. On a leader, only ever appended to (§5.3, Leader Append-Only).
+    pub(crate) log: Log,
+    /// The last entry known to be committed; never falls, never beyond the log.
+    pub(crate) commit: Index,
+    /// The last entry handed to the state machine; equal to `commit` after each flush.
+    pub(crate) applied: Index,
+}
+
+/// What a replica does in its term.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Standing {
+    /// It answers leaders and candidates.
+    Follower(Follower),
+    /// It asks whether a campaign could succeed. Its term is unchanged.
+    PreCandidate(Tally),
+    /// It campaigns: it voted for itself in this term. The tally counts its own vote only once that
+    /// is on disk.
+    Candidate(Tally),
+    /// It leads. Boxed, for it is many times the size of the others.
+    Leader(Box<Leader>),
+}
+
+/// What a follower knows; all of it ends with the term.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Follower {
+    /// Who leads this term, once heard of.
+    pub leader: Option<NodeId>,
+    /// Whether the leader was heard of so recently that others are refused (D§4.2.3).
+    pub loyal: bool,
+    /// The leader was heard of since the last flush: timers are due to be rearmed.
+    pub contact: bool,
+    /// How far the log was found to match the leader's since the last flush: an acknowledgement is
+    /// due.
+    pub matched: Option<Index>,
+    /// The latest read round that was received since the last flush: an acknowledgement is due.
+    pub round: Option<u64>,
+}
+
+/// What a leader knows; all of it ends with the term.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Leader {
+    /// The index of the no-op that opened this term (§8): once it is committed, the leader knows
+    /// of every earlier commit, and never before.
+    pub term_start: Index,
+    /// How far its own log is known to be on its own disk; told by its messages to itself, never
+    /// assumed.
+    pub matched: Index,
+    /// How far it has asked its own disk for that.
+    pub offered: Index,
+    /// What it knows of each peer, in the order of the members.
+    pub progress: Vec<Progress>,
+    /// The command bytes of its uncommitted entries.
+    pub uncommitted_bytes: usize,
+    /// The reads that wait.
+    pub reads: Reads,
+}
+
+impl Protocol for Raft {
+    const NAME: &'static str = "raft";
+
+    type Message = Message;
+    type Record = Record;
+    type Timer = Timer;
+    type Config = Config;
+
+    fn recover(
+        config: Config,
+        _incarnation: u64,
+        _now: Time,
+        disk: Disk<Record>,
+        out: &mut Outbox<Self>,
+    ) -> Self {
+        let recovered = recover(disk);
+        let settings = &config.settings;
+        let mut replica = Self {
+            membership: Membership::new(settings.node, settings.members.clone()),
+            config,
+            term: recovered.hard.term,
+            vote: voted_for(&recovered.hard),
+            saved: recovered.hard,
+            unsaved: Vec::new(),
+            standing: Standing::Follower(Follower::default()),
+            log: recovered.log,
+            commit: recovered.hard.commit,
+            applied: 0,
+        };
+        replica.restore_base(recovered.base, out);
+        replica.apply_committed(out);
+        replica.arm_election(out);
+        replica
+    }
+
+    fn step(&mut self, _now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
+        match input {
+            Input::Receive { from, message } if self.membership.contains(from) => {
+                self.receive(from, message, out);
+            }
+            Input::Receive { from, .. } => self.refuse(format!("node {from} is no member"), out),
+            Input::Timeout(Timer::Election) => self.election_timeout(out),
+            Input::Timeout(Timer::Heartbeat) => self.heartbeat_timeout(out),
+            Input::Timeout(Timer::Quorum) => self.quorum_timeout(out),
+            Input::Timeout(Timer::Loyalty) => self.loyalty_timeout(),
+            Input::Ask { request, ask: Ask::Propose(command) } => {
+                self.propose(request, command, out);
+            }
+            Input::Ask { request, ask: Ask::Read(consistency) } => {
+                self.read(request, consistency, out);
+            }
+        }
+    }
+
+    fn flush(&mut self, _now: Time, out: &mut Outbox<Self>) {
+        self.advance_commit(out);
+        self.save(out);
+        self.acknowledge(out);
+        self.acknowledge_reads(out);
+        self.replicate(out);
+        self.apply_committed(out);
+        self.serve_reads(out);
+        self.rearm_on_contact(out);
+    }
+
+    fn status(&self) -> Status {
+        Status {
+            node: self.membership.me(),
+            role: self.role(),
+            epoch: Epoch::term(self.term),
+            leader: self.leader(),
+            commit: self.commit,
+            last: self.log.last_index(),
+            members: self.membership.voters().to_vec(),
+        }
+    }
+
+    fn check(&self) {
+        self.check_invariants();
+    }
+}
+
+impl Raft {
+    fn receive(&mut self, from: NodeId, message: Message, out: &mut Outbox<Self>) {
+        match message {
+            Message::PreVote(ask) => self.receive_pre_vote(from, ask, out),
+            Message::PreVoteReply(reply) => self.receive_pre_vote_reply(from, reply, out),
+            Message::RequestVote(ask) => self.receive_request_vote(from, ask, out),
+            Message::RequestVoteReply(reply) => self.receive_request_vote_reply(from, reply, out),
+            Message::AppendEntries(append) => self.receive_append_entries(from, append, out),
+            Message::AppendEntriesReply(reply) => {
+                self.receive_append_entries_reply(from, reply, out);
+            }
+            Message::AppendEntriesRefusal(refusal) => {
+                self.receive_append_entries_refusal(from, refusal, out);
+            }
+            Message::ReadRound(round) => self.receive_read_round(from, round, out),
+            Message::ReadAck(ack) => self.receive_read_ack(from, ack, out),
+        }
+    }
+
+    /// Persists what changed since the last time, as one atomic batch. Comes before every durable
+    /// message. The commit index alone is not worth a write: it rides along with the next.
+    pub(crate) fn save(&mut self, out: &mut Outbox<Self>) {
+        let vote = self.vote.map_or(0, |candidate| candidate.0);
+        let hard = Hard { term: self.term, vote, commit: self.commit };
+        let promised = (hard.term, hard.vote) != (self.saved.term, self.saved.vote);
+        if !promised && self.unsaved.is_empty() {
+            return;
+        }
+        let mut writes = std::mem::take(&mut self.unsaved);
+        if hard != self.saved {
+            writes.push(Write::Put(Record::Hard(hard)));
+            self.saved = hard;
+        }
+        out.persist(writes);
+    }
+
+    /// Appends an entry to the log, to be persisted by the next `save`.
+    pub(crate) fn append(&mut self, entry: Entry, request: Option<consensus_core::RequestId>) {
+        self.unsaved.push(Write::Put(Record::Entry(entry.clone())));
+        self.log.push(entry, request);
+    }
+
+    pub(crate) const fn leading(&mut self) -> Option<&mut Leader> {
+        match &mut self.standing {
+            Standing::Leader(leader) => Some(leader),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        match &self.standing {
+            Standing::Follower(follower) => follower.leader,
+            Standing::PreCandidate(_) | Standing::Candidate(_) => None,
+            Standing::Leader(_) => Some(self.membership.me()),
+        }
+    }
+
+    const fn role(&self) -> Role {
+        match self.standing {
+            Standing::Follower(_) => Role::Follower,
+            Standing::PreCandidate(_) => Role::PreCandidate,
+            Standing::Candidate(_) => Role::Candidate,
+            Standing::Leader(_) => Role::Leader,
+        }
+    }
+
+    /// Arms a timer that runs out after exactly this time.
+    pub(crate) fn arm(timer: Timer, after: Duration, out: &mut Outbox<Self>) {
+        out.set_timer(timer, after..after);
+    }
+
+    /// Notes that something was refused that no honest, timely sender sends.
+    pub(crate) fn refuse(&self, why: String, out: &mut Outbox<Self>) {
+        out.note(Event::Refused { why });
+    }
+}

@@ -1,0 +1,318 @@
+//! Appending: the leader's part and the followers', acknowledgements, flow control and commit
+//! (§5.3, §5.4.2).
+
+use std::collections::VecDeque;
+
+use consensus_core::{
+    Command, Epoch, Index, NodeId, Outbox, Payload, Refusal, RequestId, Write, event::Event,
+    payload::MAX_COMMAND_BYTES, quorum::reached_by,
+};
+
+use crate::{
+    message::{
+        AppendEntries, AppendEntriesReply, MAX_ENTRIES, MAX_ENTRIES_BYTES, Message, ReadRound,
+    },
+    record::Entry,
+    replica::{Raft, Standing, Timer},
+};
+
+/// What a leader knows of one follower.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Progress {
+    pub peer: NodeId,
+    /// Up to here the follower's log is the leader's, on the follower's disk.
+    pub matched: Index,
+    /// The next entry to send; beyond `matched`.
+    pub next: Index,
+    pub mode: Mode,
+    /// `matched` as of the last heartbeat: if it stands still while entries wait, something was lost.
+    pub matched_at_heartbeat: Index,
+    /// Whether it was heard of since the last check of the quorum.
+    pub heard: bool,
+    /// The latest read round that it acknowledged.
+    pub read_acked: u64,
+}
+
+/// How entries go to one follower (D§10.2.1, pipelining).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Mode {
+    /// Where the logs agree is yet to be found: the next message asks, one at a time.
+    Probe,
+    /// Such a message is on its way; its answer, or the next heartbeat, goes on.
+    Probing,
+    /// The logs agree up to `next`, if nothing was lost. Holds the last index of each message on its
+    /// way, in order.
+    Replicate(VecDeque<Index>),
+}
+
+impl Progress {
+    pub const fn new(peer: NodeId, last: Index) -> Self {
+        Self {
+            peer,
+            matched: 0,
+            next: last + 1,
+            mode: Mode::Probe,
+            matched_at_heartbeat: 0,
+            heard: false,
+            read_acked: 0,
+        }
+    }
+
+    /// The follower holds everything up to here.
+    fn acknowledge(&mut self, matched: Index) {
+        if matched < self.matched {
+            return;
+        }
+        self.matched = matched;
+        match &mut self.mode {
+            Mode::Probe | Mode::Probing => {
+                self.mode = Mode::Replicate(VecDeque::new());
+                self.next = matched + 1;
+            }
+            Mode::Replicate(inflight) => {
+                while inflight.front().is_some_and(|&last| last <= matched) {
+                    inflight.pop_front();
+                }
+                self.next = self.next.max(matched + 1);
+            }
+        }
+    }
+
+    fn may_send(&self, last: Index, max_inflight: usize) -> bool {
+        let room = match &self.mode {
+            Mode::Probe => true,
+            Mode::Probing => false,
+            Mode::Replicate(inflight) => inflight.len() < max_inflight,
+        };
+        room && self.next <= last
+    }
+
+    /// Entries up to here are on their way.
+    fn sent(&mut self, last: Index) {
+        match &mut self.mode {
+            Mode::Probe | Mode::Probing => self.mode = Mode::Probing,
+            Mode::Replicate(inflight) => {
+                inflight.push_back(last);
+                self.next = last + 1;
+            }
+        }
+    }
+}
+
+impl Raft {
+    /// Puts a command into the leader's log; the next flush sends it on its way.
+    pub(crate) fn propose(&mut self, request: RequestId, command: Command, out: &mut Outbox<Self>) {
+        let refusal = match &self.standing {
+            Standing::Leader(leader) if command.len() <= MAX_COMMAND_BYTES => {
+                let settings = &self.config.settings;
+                let entries = self.log.last_index() - self.commit;
+                let bytes = leader.uncommitted_bytes;
+                let full = entries >= settings.max_uncommitted_entries as u64
+                    || bytes > 0 && bytes + command.len() > settings.max_uncommitted_bytes;
+                full.then_some(Refusal::Overloaded)
+            }
+            Standing::Leader(_) => Some(Refusal::TooLarge),
+            _ => Some(Refusal::NotLeader { leader: self.leader() }),
+        };
+        if let Some(why) = refusal {
+            return out.refuse(request, why);
+        }
+        let index = self.log.last_index() + 1;
+        if let Some(leader) = self.leading() {
+            leader.uncommitted_bytes += command.len();
+        }
+        out.note(Event::Proposed { request, index, epoch: Epoch::term(self.term) });
+        let entry = Entry { index, term: self.term, payload: Some(Payload::of(command)) };
+        self.append(entry, Some(request));
+    }
+
+    /// Sends each peer what it lacks, as far as the window lets it (at flush). The messages promise
+    /// nothing and leave at once: the followers' disks work in parallel with the leader's (D§10.2.1).
+    pub(crate) fn replicate(&mut self, out: &mut Outbox<Self>) {
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        let settings = &self.config.settings;
+        let max_entries = settings.max_batch_entries.min(MAX_ENTRIES);
+        let max_bytes = settings.max_batch_bytes.min(MAX_ENTRIES_BYTES);
+        let last = self.log.last_index();
+        for peer in &mut leader.progress {
+            while peer.may_send(last, settings.max_inflight_batches) {
+                let prev_log_index = peer.next - 1;
+                let entries = self.log.batch(peer.next, max_entries, max_bytes);
+                peer.sent(prev_log_index + entries.len() as u64);
+                let append = AppendEntries {
+                    term: self.term,
+                    prev_log_index,
+                    prev_log_term: self.log.term_at(prev_log_index).expect(HELD),
+                    entries,
+                    leader_commit: self.commit,
+                };
+                out.send_now(peer.peer, Message::AppendEntries(append));
+            }
+        }
+    }
+
+    /// Makes the leader heard, and asks again where nothing came back: every loss of an append or of
+    /// its answer is found here.
+    pub(crate) fn heartbeat_timeout(&mut self, out: &mut Outbox<Self>) {
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        Self::arm(Timer::Heartbeat, self.config.settings.heartbeat_interval, out);
+        let last = self.log.last_index();
+        for peer in &mut leader.progress {
+            let commit = self.commit.min(peer.matched);
+            let round = ReadRound { term: self.term, round: leader.reads.round(), commit };
+            out.send_now(peer.peer, Message::ReadRound(round));
+            let stuck = peer.matched < last && peer.matched == peer.matched_at_heartbeat;
+            peer.matched_at_heartbeat = peer.matched;
+            if stuck {
+                let prev_log_index = peer.next - 1;
+                let ask = AppendEntries {
+                    term: self.term,
+                    prev_log_index,
+                    prev_log_term: self.log.term_at(prev_log_index).expect(HELD),
+                    entries: Vec::new(),
+                    leader_commit: self.commit,
+                };
+                out.send_now(peer.peer, Message::AppendEntries(ask));
+            }
+        }
+    }
+
+    /// The follower's part: the entries follow an entry that both logs hold, or are refused.
+    pub(crate) fn receive_append_entries(
+        &mut self,
+        from: NodeId,
+        append: AppendEntries,
+        out: &mut Outbox<Self>,
+    ) {
+        let AppendEntries { term, prev_log_index, prev_log_term, entries, leader_commit } = append;
+        if !self.follow(from, term, out) {
+            return self.refuse_append(from, prev_log_index, prev_log_term, out);
+        }
+        // What lies before the base is committed, and so alike.
+        let matches = prev_log_index < self.log.base().index
+            || self.log.term_at(prev_log_index) == Some(prev_log_term);
+        if !matches {
+            return self.refuse_append(from, prev_log_index, prev_log_term, out);
+        }
+        let matched = prev_log_index + entries.len() as u64;
+        for entry in entries {
+            self.accept_entry(entry);
+        }
+        self.commit_to(leader_commit.min(matched), out);
+        if let Standing::Follower(follower) = &mut self.standing {
+            follower.matched = follower.matched.max(Some(matched));
+        }
+    }
+
+    /// Appends an entry, unless it is there. Only an entry that contradicts the leader's, and what
+    /// follows it, is removed: a delayed message must not cut off what a later one brought (§5.3).
+    fn accept_entry(&mut self, entry: Entry) {
+        if entry.index <= self.log.base().index {
+            return;
+        }
+        match self.log.term_at(entry.index) {
+            Some(term) if term == entry.term => return,
+            Some(_) => {
+                assert!(entry.index > self.commit, "a committed entry would be replaced");
+                self.log.truncate_from(entry.index);
+                self.unsaved.push(Write::TruncateFrom(entry.index));
+            }
+            None => {}
+        }
+        self.append(entry, None);
+    }
+
+    /// Says how far this log, on this disk, is the leader's: the follower to its leader, and the
+    /// leader to itself (at flush). Both wait for the disk.
+    pub(crate) fn acknowledge(&mut self, out: &mut Outbox<Self>) {
+        let last = self.log.last_index();
+        let (to, matched) = match &mut self.standing {
+            Standing::Follower(follower) => match (follower.leader, follower.matched.take()) {
+                (Some(leader), Some(matched)) => (leader, matched),
+                _ => return,
+            },
+            Standing::Leader(leader) if leader.offered < last => {
+                leader.offered = last;
+                (self.membership.me(), last)
+            }
+            _ => return,
+        };
+        out.send(to, Message::AppendEntriesReply(AppendEntriesReply { term: self.term, matched }));
+    }
+
+    /// Counts an acknowledgement, its own among them.
+    pub(crate) fn receive_append_entries_reply(
+        &mut self,
+        from: NodeId,
+        reply: AppendEntriesReply,
+        out: &mut Outbox<Self>,
+    ) {
+        self.observe_term(reply.term, out);
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        if reply.term != self.term {
+            return;
+        }
+        if reply.matched > self.log.last_index() {
+            return self.refuse(format!("node {from} acknowledges what was never sent"), out);
+        }
+        if from == self.membership.me() {
+            leader.matched = leader.matched.max(reply.matched);
+        } else if let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == from) {
+            peer.heard = true;
+            peer.acknowledge(reply.matched);
+        }
+    }
+
+    /// Commits what a quorum holds (at flush), but only if the last of it is of the leader's own
+    /// term: an entry of an earlier term may be replaced even though a quorum holds it (§5.4.2,
+    /// figure 8). Every position is counted afresh each time.
+    pub(crate) fn advance_commit(&mut self, out: &mut Outbox<Self>) {
+        let Standing::Leader(leader) = &self.standing else { return };
+        let positions = leader.progress.iter().map(|peer| peer.matched);
+        let reached = reached_by(positions.chain([leader.matched]), self.membership.quorum());
+        if reached <= self.commit || self.log.term_at(reached) != Some(self.term) {
+            return;
+        }
+        let (first, term_start) = (self.commit + 1, leader.term_start);
+        self.commit_to(reached, out);
+        let committed = (first..=reached).filter_map(|index| self.log.get(index));
+        let bytes: usize = committed.map(|slot| slot.entry.bytes()).sum();
+        if let Some(leader) = self.leading() {
+            leader.uncommitted_bytes -= bytes;
+        }
+        if (first..=reached).contains(&term_start) {
+            out.note(Event::CaughtUp { epoch: Epoch::term(self.term) });
+        }
+    }
+
+    /// Learns that everything up to here is committed.
+    pub(crate) fn commit_to(&mut self, commit: Index, out: &mut Outbox<Self>) {
+        if commit <= self.commit {
+            return;
+        }
+        assert!(commit <= self.log.last_index(), "nothing is committed that the log lacks");
+        let from = self.commit + 1;
+        let holds_command = |index| {
+            let payload = self.log.get(index).and_then(|slot| slot.entry.payload.as_ref());
+            payload.is_some_and(|payload| !payload.is_noop())
+        };
+        let has_command = (from..=commit).any(holds_command);
+        self.commit = commit;
+        let epoch = Epoch::term(self.term);
+        out.note(Event::Committed { epoch, from, to: commit, has_command });
+    }
+
+    /// Hands what is committed to the state machine, in order (at flush).
+    pub(crate) fn apply_committed(&mut self, out: &mut Outbox<Self>) {
+        for index in self.applied + 1..=self.commit {
+            let epoch = self.log.epoch_at(index).expect(HELD);
+            let slot = self.log.get_mut(index).expect(HELD);
+            let payload = slot.entry.payload.clone().unwrap_or_default();
+            out.apply(index, epoch, payload, slot.request.take());
+        }
+        self.applied = self.commit;
+    }
+}
+
+/// Why a position that a replica reads is in its log.
+pub(crate) const HELD: &str = "the log holds everything between its base and its end";
