@@ -16,22 +16,22 @@
 //! seed n1 [base=INDEX@EPOCH] ...        gives a node another disk (the protocol's own words), and
 //!                                       starts it from that
 //! timeout n1 election                   lets an armed timer run out
-//! deliver [#] [from=n1] [to=n2]         delivers what is on its way now: one drain of the inbox, and
+//! deliver [NUMBER]... [from=n1] [to=n2] delivers what is on its way now: one drain of the inbox, and
 //!                                       so one flush, per receiver
 //! drop, duplicate, reorder              likewise, with the same choice of messages
 //! messages                              lists what is on its way
-//! sync [n1] [batches=K]                 completes a sync: what waited for the disk leaves
+//! sync [n1]... [batches=K]              completes a sync: what waited for the disk leaves
 //! crash n1 [keep=K]                     keeps the oldest K of the unsynced batches
 //! restart n1                            starts it again from its disk
 //! propose n1 x [y]...                   commands, in one drain of the inbox
 //! read n1 [consistency=stale]
-//! partition n1,n2 n3,n4,n5              cuts every link between the groups
+//! partition n1-n2 n3-n4-n5              cuts every link between the groups
 //! cut n1 n2                             cuts one direction of one link
 //! heal                                  mends every link
-//! stabilize [n1,n2]                     delivers and syncs (at these nodes) until nothing moves
+//! stabilize [n1]...                     delivers and syncs (at these nodes) until nothing moves
 //! run ms=500                            lets virtual time pass, with messages and disks at once
-//! status [n1]
-//! log [n1]                              what is on the disk; what is not yet synced stands after |
+//! status [n1]...
+//! log [n1]...                           what is on the disk; what is not yet synced stands after |
 //! ```
 //!
 //! `(command)` plays it in silence, and `!command` expects it to fail.

@@ -68,10 +68,11 @@ impl<S: Script> Runner<S> {
 
     /// The nodes named, or all.
     fn nodes(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<Vec<NodeId>> {
-        match args.next_pos() {
-            Some(names) => names.split(',').map(|name| self.node(name)).collect(),
-            None => Ok(self.cluster()?.ids()),
+        let mut nodes = Vec::new();
+        while let Some(name) = args.next_pos() {
+            nodes.push(self.node(name)?);
         }
+        if nodes.is_empty() { Ok(self.cluster()?.ids()) } else { Ok(nodes) }
     }
 
     fn start(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<()> {
@@ -135,7 +136,7 @@ impl<S: Script> Runner<S> {
     fn partition(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<()> {
         let mut groups = Vec::new();
         while let Some(names) = args.next_pos() {
-            let group: Result<Vec<_>> = names.split(',').map(|name| self.node(name)).collect();
+            let group: Result<Vec<_>> = names.split('-').map(|name| self.node(name)).collect();
             groups.push(group?);
         }
         let cluster = self.cluster()?;
@@ -188,7 +189,7 @@ impl<S: Script> Runner<S> {
         let to = args.take_key("to").map(|name| self.node(name)).transpose()?;
         let mut numbers: Vec<u64> = Vec::new();
         while let Some(number) = args.next_pos().filter(|&word| word != "all") {
-            numbers.push(number.trim_start_matches('#').parse()?);
+            numbers.push(number.parse()?);
         }
         let chosen = |flight: &Flight<S::Protocol>| {
             from.is_none_or(|from| flight.from == from)
