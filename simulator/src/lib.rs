@@ -1,1 +1,64 @@
-//! A whole cluster in virtual time, deterministic, generic over the protocol
+//! A whole cluster in virtual time: deterministic, and generic over the protocol.
+//!
+//! All replicas, their disks, the network, the gossip, the clients and the faults run in one
+//! thread, one event after the other, on a clock that jumps from event to event. So an hour passes
+//! in seconds, and what happened once happens again: [`run`] is a function of its
+//! [`SimulationConfig`], and [`Recording::trace_digest`] proves it.
+//!
+//! Nothing here imitates a protocol. The very crates that run on real machines run here, driven as
+//! the contract in [`consensus_core`]'s documentation says, under the same [`faults`] director and
+//! link shim and the same [`gossip`].
+//!
+//! # What is modelled
+//!
+//! | what | how | with |
+//! |---|---|---|
+//! | time under way | drawn per message from the link's distribution; streams keep their order, datagrams do not | [`NetworkModel`] |
+//! | faults on links | on the encoded bytes, through each replica's own link shim; damage is found by the CRC-32C and dropped | [`faults::LinkShim`] |
+//! | the disk | batches share a sync; durable messages wait for it; a crash keeps a drawn prefix of what was not synced | [`DiskModel`] |
+//! | the processor | each input occupies its replica for a time; what comes meanwhile queues, up to a bound | [`SimulationConfig::processing`] |
+//! | timers | drawn from the protocol's range, keyed by (seed, node, timer, how-many-th arming) | |
+//! | clients | an open loop of arrivals; redirects, back-off, retries under one session and number, honest outcomes | [`ClientModel`] |
+//! | a pause | the replica handles nothing; its inbox, its timers and its datagrams pile up | |
+//!
+//! # Chance
+//!
+//! Every draw is keyed by what it is for, never taken from one stream: two protocols that send
+//! different messages still meet the same network, the same election timeouts and the same clients.
+//!
+//! # The map
+//!
+//! `run` leads a run from the first election to the last agreement; `world` processes the events
+//! that `queue` holds; `node` drives one replica with its `disk`, `timers`, `machine` and
+//! `membership` (gossip), all of which act through their `surroundings`; `network` carries
+//! messages; `client` is one client and `clients` all of them; `recording` is what a run leaves
+//! behind, and `digest` its fingerprint.
+
+mod client;
+mod clients;
+mod config;
+mod digest;
+mod disk;
+mod event;
+mod latency;
+mod machine;
+mod membership;
+mod network;
+mod node;
+mod queue;
+mod recording;
+mod run;
+mod surroundings;
+mod timers;
+#[cfg(test)]
+mod toy;
+mod world;
+
+pub use client::ClientModel;
+pub use config::{SimulationConfig, SimulationError};
+pub use disk::{DiskModel, Stall};
+pub use latency::Latency;
+pub use machine::Machine;
+pub use network::{NetworkModel, WireMode};
+pub use recording::{Counters, FinalState, Recording, Struck};
+pub use run::{run, run_on};

@@ -1,0 +1,145 @@
+//! All the clients: who is free, what waits for one, and what they do next.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use consensus_core::{
+    Draw, Protocol, Time,
+    history::{Call, Operation, Outcome},
+};
+
+use crate::{
+    client::{Client, ClientModel, Next, Task},
+    event::{Attempt, ClientEvent, Event},
+    surroundings::Surroundings,
+};
+
+/// The pool of clients.
+pub(crate) struct Clients {
+    model: ClientModel,
+    nodes: u64,
+    draw: Draw,
+    pool: Vec<Client>,
+    idle: BTreeSet<usize>,
+    backlog: VecDeque<Task>,
+    names: u64,
+}
+
+impl Clients {
+    pub(crate) const fn new(model: ClientModel, nodes: u64, draw: Draw) -> Self {
+        Self {
+            model,
+            nodes,
+            draw,
+            pool: Vec::new(),
+            idle: BTreeSet::new(),
+            backlog: VecDeque::new(),
+            names: 0,
+        }
+    }
+
+    /// Whether nothing is under way.
+    pub(crate) fn are_idle(&self) -> bool {
+        self.idle.len() == self.pool.len() && self.backlog.is_empty()
+    }
+
+    /// Has an operation carried out, by an idle client, a new one, or the first that gets idle.
+    pub(crate) fn submit<P: Protocol>(
+        &mut self,
+        now: Time,
+        task: Task,
+        around: &mut Surroundings<P>,
+    ) {
+        self.backlog.push_back(task);
+        if self.idle.is_empty() && self.pool.len() < self.model.most {
+            self.hire();
+        }
+        self.put_to_work(now, around);
+    }
+
+    /// A client hears an answer, has waited long enough for one, or has backed off long enough.
+    pub(crate) fn happens<P: Protocol>(
+        &mut self,
+        now: Time,
+        event: ClientEvent,
+        around: &mut Surroundings<P>,
+    ) {
+        let (Self { pool, model, .. }, attempt) = (&mut *self, event.attempt());
+        let client = &mut pool[attempt.client];
+        let next = match event {
+            ClientEvent::Answer(_, answer) => client.hear(now, attempt, answer, model),
+            ClientEvent::Impatient(_) => client.impatient(now, attempt, model),
+            ClientEvent::Retry(_) => client.retry(now, attempt, model),
+        };
+        self.follow(now, attempt.client, next, around);
+        self.put_to_work(now, around);
+    }
+
+    /// Adds an idle client.
+    fn hire(&mut self) {
+        let place = self.pool.len();
+        self.names += 1;
+        let draw = self.draw.at(place as u64);
+        self.pool.push(Client::new(place, self.names, self.nodes, draw));
+        self.idle.insert(place);
+    }
+
+    fn put_to_work<P: Protocol>(&mut self, now: Time, around: &mut Surroundings<P>) {
+        while !self.backlog.is_empty()
+            && let Some(client) = self.idle.pop_first()
+            && let Some(task) = self.backlog.pop_front()
+        {
+            let next = self.pool[client].start(now, task, &self.model);
+            self.follow(now, client, next, around);
+        }
+    }
+
+    fn follow<P: Protocol>(
+        &mut self,
+        now: Time,
+        client: usize,
+        next: Next,
+        around: &mut Surroundings<P>,
+    ) {
+        match next {
+            Next::Nothing => {}
+            Next::Ask { to, request, impatient_at } => {
+                let impatient = ClientEvent::Impatient(request.attempt);
+                around.queue.push(impatient_at, Event::Client(impatient));
+                let arrives = now + around.network.client_delay();
+                around.queue.push(arrives, Event::Request { to, request });
+            }
+            Next::Wait { until, attempt } => {
+                around.queue.push(until, Event::Client(ClientEvent::Retry(attempt)));
+            }
+            Next::Done { operation, asked } => {
+                if operation.outcome.is_ok() && operation.call != Call::Get {
+                    around.recorder.acknowledged(asked);
+                }
+                self.finish(client, operation, around);
+            }
+        }
+    }
+
+    fn finish<P: Protocol>(
+        &mut self,
+        client: usize,
+        operation: Operation,
+        around: &mut Surroundings<P>,
+    ) {
+        if matches!(operation.outcome, Outcome::Unknown(_)) {
+            self.names += 1;
+            self.pool[client].rename(self.names);
+        }
+        around.recorder.operation(operation);
+        self.idle.insert(client);
+    }
+}
+
+impl ClientEvent {
+    /// The try it is about.
+    pub(crate) const fn attempt(&self) -> Attempt {
+        match self {
+            Self::Answer(attempt, _) | Self::Impatient(attempt) | Self::Retry(attempt) => *attempt,
+        }
+    }
+}

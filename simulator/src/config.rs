@@ -1,0 +1,105 @@
+//! What a run is a function of.
+
+use std::time::Duration;
+
+use consensus_core::{NodeId, Settings, SettingsError};
+use faults::Schedule;
+
+use crate::{
+    client::ClientModel,
+    disk::DiskModel,
+    network::{NetworkModel, WireMode},
+};
+
+/// Everything that a run depends on: equal configurations give equal recordings.
+#[derive(Clone, PartialEq, Debug)]
+pub struct SimulationConfig {
+    /// Where all chance comes from.
+    pub seed: u64,
+    /// The faults, the load, and how many replicas there are.
+    pub schedule: Schedule,
+    /// The protocol's parameters; `node` and `members` are filled in for each replica.
+    pub settings: Settings,
+    /// How long messages are under way.
+    pub network: NetworkModel,
+    /// How the disks behave.
+    pub disk: DiskModel,
+    /// How the clients try.
+    pub clients: ClientModel,
+    /// How long a client tries that carries out a step of the schedule (`put`).
+    pub put_timeout: Duration,
+    /// What handling one input costs a replica's processor. It bounds the throughput.
+    pub processing: Duration,
+    /// The parameters of gossip; `None` for a cluster without.
+    pub gossip: Option<gossip::Config>,
+    /// When bytes are really decoded at the receiver.
+    pub wire: WireMode,
+    /// How often each replica's state is noted.
+    pub sample_every: Duration,
+    /// The most virtual time that a run takes, should the schedule never finish.
+    pub limit: Duration,
+    /// How long the cluster may take to agree again after the schedule's end.
+    pub convergence_within: Duration,
+}
+
+impl SimulationConfig {
+    /// A run of this schedule under this seed, on a local network and with every default.
+    pub fn new(schedule: Schedule, seed: u64) -> Self {
+        Self {
+            seed,
+            schedule,
+            settings: Settings::new(NodeId(1), vec![NodeId(1)]),
+            network: NetworkModel::lan(),
+            disk: DiskModel::default(),
+            clients: ClientModel::default(),
+            put_timeout: Duration::from_secs(30),
+            processing: Duration::from_micros(3),
+            gossip: Some(gossip::Config::new("simulated")),
+            wire: WireMode::default(),
+            sample_every: Duration::from_millis(50),
+            limit: Duration::from_secs(3_600),
+            convergence_within: Duration::from_secs(30),
+        }
+    }
+
+    /// Refuses what cannot be simulated.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, in a sentence.
+    pub fn validate(&self) -> Result<(), SimulationError> {
+        let members = self.members();
+        Settings { node: members[0], members, ..self.settings.clone() }.validate()?;
+        if let Some(gossip) = &self.gossip {
+            gossip.validate()?;
+        }
+        if self.sample_every.is_zero() {
+            return Err(SimulationError::NoSamples);
+        }
+        Ok(())
+    }
+
+    /// The replicas.
+    pub(crate) fn members(&self) -> Vec<NodeId> {
+        (1..=self.nodes()).map(NodeId).collect()
+    }
+
+    /// How many replicas there are.
+    pub fn nodes(&self) -> u64 {
+        self.schedule.nodes.get() as u64
+    }
+}
+
+/// Why a configuration cannot be simulated.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SimulationError {
+    /// The protocol's parameters cannot work.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Gossip's parameters cannot work.
+    #[error(transparent)]
+    Gossip(#[from] gossip::ConfigError),
+    /// The cluster is looked at when samples are taken.
+    #[error("samples must be taken at an interval longer than zero")]
+    NoSamples,
+}

@@ -1,0 +1,108 @@
+//! What can happen in the simulated world.
+
+use bytes::Bytes;
+use consensus_core::{Ask, NodeId, Protocol, Refusal, session::Reply};
+
+/// Something that happens at an instant.
+#[derive(Debug)]
+pub(crate) enum Event<P: Protocol> {
+    /// A message between replicas arrives as it was sent.
+    Message { way: Way, message: P::Message, waited_ns: u64, digest: u64 },
+    /// A message between replicas, held back by a fault, is handed to the network.
+    HandOver(Frame),
+    /// A message between replicas arrives as bytes, perhaps damaged.
+    Frame(Frame),
+    /// A gossip datagram arrives, perhaps damaged.
+    Datagram { way: Way, bytes: Bytes },
+    /// Something ends inside one incarnation of a replica.
+    Local { node: NodeId, incarnation: u64, what: Local<P::Timer> },
+    /// A client's request arrives at a replica.
+    Request { to: NodeId, request: Request },
+    /// Something happens at a client.
+    Client(ClientEvent),
+    /// The workload's next operation is due.
+    Arrival,
+    /// The director of the faults wants to be asked.
+    Director,
+    /// The state of every replica is noted.
+    Sample,
+}
+
+/// From one replica to another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Way {
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+}
+
+/// An encoded message with its checksum.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) way: Way,
+    pub(crate) bytes: Bytes,
+    /// How long the message had waited for its sender's disk, in nanoseconds.
+    pub(crate) waited_ns: u64,
+}
+
+/// What ends inside a replica. It is void once the incarnation is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Local<T> {
+    /// The sync that runs.
+    Sync,
+    /// The patience with batches that no message waits for.
+    Age,
+    /// Perhaps this timer.
+    Timer(T),
+    /// The work that kept the replica busy.
+    Work,
+    /// Gossip's tick.
+    Gossip,
+}
+
+/// A client's request on its way to a replica.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// Which try of which client this is.
+    pub(crate) attempt: Attempt,
+    /// What is asked of the protocol.
+    pub(crate) ask: Ask,
+    /// The query that a read puts to the state machine, encoded; empty for a command.
+    pub(crate) query: Bytes,
+}
+
+/// One try of one client's operation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Attempt {
+    /// The client's place in the pool.
+    pub(crate) client: usize,
+    /// The how-many-th try of this client, over all its operations.
+    pub(crate) number: u64,
+}
+
+/// What happens at a client.
+#[derive(Debug)]
+pub(crate) enum ClientEvent {
+    /// A replica's answer arrives.
+    Answer(Attempt, Answer),
+    /// A client has waited long enough for the answer to a try.
+    Impatient(Attempt),
+    /// A client has backed off long enough.
+    Retry(Attempt),
+}
+
+/// What a client hears about one try.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    /// The command was applied.
+    Applied(Reply),
+    /// The read was served.
+    Read(Bytes),
+    /// The try was certainly not done.
+    Refused(Refusal),
+    /// Nobody listened: certainly not done.
+    Unreachable,
+    /// The replica does not know what will become of it.
+    Unknown,
+    /// The connection broke before an answer.
+    Reset,
+}

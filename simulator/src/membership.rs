@@ -1,0 +1,129 @@
+//! One replica's gossip: who it believes is there. It dies with the incarnation.
+
+use std::{
+    collections::VecDeque,
+    net::{Ipv4Addr, SocketAddr},
+};
+
+use bytes::Bytes;
+use consensus_core::{Draw, NodeId, Protocol, Status, Time};
+use gossip::{Config, Effect, Gossip, Identity, Metadata, Outbox};
+
+use crate::{
+    event::{Event, Local, Way},
+    surroundings::Surroundings,
+};
+
+/// The most datagrams that wait at a paused replica; a socket buffer drops what comes on top.
+const SOCKET_BUFFER: usize = 128;
+
+/// Gossip's port.
+const PORT: u16 = 7_946;
+
+/// A replica's gossip and what it waits for.
+pub(crate) struct Membership {
+    me: NodeId,
+    incarnation: u64,
+    gossip: Gossip,
+    outbox: Outbox,
+    unread: VecDeque<(NodeId, Bytes)>,
+    /// When the event comes that lets it tick.
+    looked_after: Option<Time>,
+}
+
+impl Membership {
+    /// The gossip of a replica that starts, and that knows the address of node 1 alone.
+    pub(crate) fn start<P: Protocol>(
+        now: Time,
+        me: NodeId,
+        incarnation: u64,
+        config: Config,
+        draw: Draw,
+        around: &mut Surroundings<P>,
+    ) -> Self {
+        let identity = Identity { node: me, address: address(me), start: incarnation };
+        let metadata = metadata::<P>(&Status { node: me, ..Status::default() });
+        let seeds = vec![address(NodeId(1))];
+        let mut outbox = Outbox::new();
+        let gossip = Gossip::new(config, identity, metadata, seeds, draw, now, &mut outbox)
+            .expect("the configuration was checked before the run");
+        let unread = VecDeque::new();
+        let mut this = Self { me, incarnation, gossip, outbox, unread, looked_after: None };
+        this.carry_out(now, around);
+        this
+    }
+
+    /// Takes a datagram out of the network.
+    pub(crate) fn receive(&mut self, from: NodeId, bytes: Bytes) {
+        if self.unread.len() < SOCKET_BUFFER {
+            self.unread.push_back((from, bytes));
+        }
+    }
+
+    /// Reads what has arrived and does what is due.
+    pub(crate) fn run<P: Protocol>(
+        &mut self,
+        now: Time,
+        status: impl FnOnce() -> Status,
+        around: &mut Surroundings<P>,
+    ) {
+        while let Some((from, bytes)) = self.unread.pop_front() {
+            self.gossip.receive(now, address(from), &bytes, &mut self.outbox);
+        }
+        if self.looked_after.is_some_and(|at| at <= now) {
+            self.looked_after = None;
+        }
+        if self.gossip.next_tick() <= now {
+            self.gossip
+                .set_metadata(metadata::<P>(&status()))
+                .expect("a replica says nothing of itself that gossip refuses");
+            self.gossip.tick(now, &mut self.outbox);
+        }
+        self.carry_out(now, around);
+    }
+
+    /// Whom this replica believes alive, itself included.
+    pub(crate) fn alive(&self) -> Vec<NodeId> {
+        self.gossip.alive().map(|member| member.node).collect()
+    }
+
+    fn carry_out<P: Protocol>(&mut self, now: Time, around: &mut Surroundings<P>) {
+        for effect in self.outbox.drain() {
+            let Effect::Send { to, datagram } = effect else { continue };
+            let Some(to) = node_at(to).filter(|&to| to != self.me) else { continue };
+            around.recorder.counters(self.me).datagrams += 1;
+            let way = Way { from: self.me, to };
+            around.network.fly(now, way, datagram, &mut around.queue);
+        }
+        let next = self.gossip.next_tick().max(now);
+        if self.looked_after.is_none_or(|at| at > next) {
+            self.looked_after = Some(next);
+            let (node, incarnation) = (self.me, self.incarnation);
+            around.queue.push(next, Event::Local { node, incarnation, what: Local::Gossip });
+        }
+    }
+}
+
+fn metadata<P: Protocol>(status: &Status) -> Metadata {
+    Metadata {
+        peer_address: format!("node-{}:7000", status.node),
+        client_address: format!("node-{}:8000", status.node),
+        protocol: P::NAME.to_owned(),
+        leader: status.leader,
+        epoch: status.epoch,
+        commit: status.commit,
+    }
+}
+
+/// Where a replica's gossip is reached: in 10.0.0.0/8, by its number.
+fn address(node: NodeId) -> SocketAddr {
+    let [.., high, middle, low] = node.0.to_be_bytes();
+    (Ipv4Addr::new(10, high, middle, low), PORT).into()
+}
+
+/// Which replica is reached there.
+fn node_at(address: SocketAddr) -> Option<NodeId> {
+    let SocketAddr::V4(address) = address else { return None };
+    let [10, high, middle, low] = address.ip().octets() else { return None };
+    Some(NodeId(u64::from(u32::from_be_bytes([0, high, middle, low]))))
+}

@@ -1,0 +1,543 @@
+//! One simulated replica: a protocol, its state machine, its disk and its timers, driven as the
+//! contract in [`consensus_core`]'s documentation says.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use consensus_core::{
+    Event as Noted, Input, NodeId, Outbox, Payload, Protocol, RequestId, Status, Time,
+};
+
+use crate::{
+    digest,
+    disk::Barrier,
+    event::{Answer, Attempt, Event, Local, Request, Way},
+    machine::Machine,
+    membership::Membership,
+    recording::Cause,
+    surroundings::Surroundings,
+    timers::{Look, Timers},
+};
+
+/// The most inputs that are handled before a flush.
+const DRAIN: usize = 256;
+
+/// The most inputs that wait at a replica, as socket buffers are bounded too. What comes on top is
+/// dropped.
+const INBOX: usize = 16_384;
+
+/// A replica: what outlives its incarnations, and the one that runs.
+pub(crate) struct Node<P: Protocol, M> {
+    id: NodeId,
+    config: P::Config,
+    incarnation: u64,
+    barrier: Barrier<P>,
+    timers: Timers<P::Timer>,
+    running: Option<Running<P, M>>,
+    activity: Activity,
+    /// How many requests it was asked, in all incarnations: names the next.
+    requests: u64,
+    outbox: Outbox<P>,
+}
+
+/// One incarnation.
+struct Running<P: Protocol, M> {
+    protocol: P,
+    machine: M,
+    inbox: VecDeque<Incoming<P>>,
+    pending: BTreeMap<RequestId, Pending>,
+    /// The replica is at work until then, and handles nothing new.
+    busy_until: Time,
+    /// Whether an event will come when the work ends.
+    called_back: bool,
+    membership: Option<Membership>,
+}
+
+/// Whether a replica that is up gets to run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Activity {
+    Awake,
+    Paused,
+}
+
+/// Whether there was an incarnation to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ended {
+    /// It was running.
+    Running,
+    /// None was running.
+    Already,
+}
+
+/// Something that waits in the inbox.
+enum Incoming<P: Protocol> {
+    Message { from: NodeId, message: P::Message, waited_ns: u64 },
+    Request(Request),
+}
+
+/// A request that was handed to the protocol.
+struct Pending {
+    attempt: Attempt,
+    query: Bytes,
+}
+
+impl<P: Protocol, M: Machine> Node<P, M> {
+    /// A replica that was never started.
+    pub(crate) fn new(
+        id: NodeId,
+        config: P::Config,
+        barrier: Barrier<P>,
+        timers: Timers<P::Timer>,
+    ) -> Self {
+        Self {
+            id,
+            config,
+            incarnation: 0,
+            barrier,
+            timers,
+            running: None,
+            activity: Activity::Awake,
+            requests: 0,
+            outbox: Outbox::new(),
+        }
+    }
+
+    /// Which replica it is.
+    pub(crate) const fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// Whether it runs, paused or not.
+    pub(crate) const fn is_up(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Whether it runs and is not paused.
+    pub(crate) fn is_awake(&self) -> bool {
+        self.is_up() && self.activity == Activity::Awake
+    }
+
+    /// What its protocol believes, if it runs.
+    pub(crate) fn status(&self) -> Option<Status> {
+        self.running.as_ref().map(|running| running.protocol.status())
+    }
+
+    /// Its state machine, if it runs.
+    pub(crate) fn machine(&self) -> Option<&M> {
+        self.running.as_ref().map(|running| &running.machine)
+    }
+
+    /// How many syncs its disk was asked for.
+    pub(crate) const fn syncs(&self) -> u64 {
+        self.barrier.syncs()
+    }
+
+    /// Starts the next incarnation from what the disk holds; nothing, if one runs.
+    pub(crate) fn start(&mut self, now: Time, around: &mut Surroundings<P>) {
+        if self.is_up() {
+            return;
+        }
+        self.incarnation += 1;
+        self.activity = Activity::Awake;
+        let disk = self.barrier.recover();
+        let config = self.config.clone();
+        let protocol = P::recover(config, self.incarnation, now, disk, &mut self.outbox);
+        protocol.check();
+        self.running = Some(Running {
+            protocol,
+            machine: M::default(),
+            inbox: VecDeque::new(),
+            pending: BTreeMap::new(),
+            busy_until: now,
+            called_back: false,
+            membership: None,
+        });
+        self.carry_out(now, Cause::NONE, around);
+        self.join(now, around);
+        self.wake(now, around);
+    }
+
+    /// Ends the incarnation that runs, as SIGKILL and a power cut together do: unsynced batches are
+    /// lost from a drawn one on. Says how many batches were lost.
+    pub(crate) fn crash(&mut self, now: Time, around: &mut Surroundings<P>) -> u64 {
+        match self.end(now, around) {
+            Ended::Running => self.barrier.crash(),
+            Ended::Already => 0,
+        }
+    }
+
+    /// Ends the incarnation that runs, after a last sync.
+    pub(crate) fn stop(&mut self, now: Time, around: &mut Surroundings<P>) {
+        if self.end(now, around) == Ended::Running {
+            self.barrier.stop();
+        }
+    }
+
+    /// Ends the incarnation: whoever waits for an answer loses the connection.
+    fn end(&mut self, now: Time, around: &mut Surroundings<P>) -> Ended {
+        let Some(running) = self.running.take() else { return Ended::Already };
+        self.timers.clear();
+        let queued = running.inbox.iter().filter_map(|incoming| match incoming {
+            Incoming::Request(request) => Some(request.attempt),
+            Incoming::Message { .. } => None,
+        });
+        let asked = running.pending.values().map(|pending| pending.attempt);
+        for attempt in asked.chain(queued) {
+            around.answer(now, attempt, Answer::Reset);
+        }
+        Ended::Running
+    }
+
+    /// Stops handling anything; everything piles up.
+    pub(crate) fn pause(&mut self) {
+        self.activity = Activity::Paused;
+    }
+
+    /// Handles what piled up, and goes on.
+    pub(crate) fn resume(&mut self, now: Time, around: &mut Surroundings<P>) {
+        self.activity = Activity::Awake;
+        self.wake(now, around);
+        self.gossip(now, around);
+    }
+
+    /// A message from a peer arrives.
+    pub(crate) fn receive(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        message: P::Message,
+        waited_ns: u64,
+        around: &mut Surroundings<P>,
+    ) {
+        let Some(running) = &mut self.running else { return };
+        if running.inbox.len() >= INBOX {
+            around.recorder.counters(self.id).overflowed += 1;
+            return;
+        }
+        running.inbox.push_back(Incoming::Message { from, message, waited_ns });
+        self.wake(now, around);
+    }
+
+    /// A gossip datagram arrives.
+    pub(crate) fn hear(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        bytes: Bytes,
+        around: &mut Surroundings<P>,
+    ) {
+        let Some(running) = &mut self.running else { return };
+        if let Some(membership) = &mut running.membership {
+            membership.receive(from, bytes);
+            self.gossip(now, around);
+        }
+    }
+
+    /// Whom its gossip believes alive; nobody if it is down or has none.
+    pub(crate) fn alive(&self) -> Vec<NodeId> {
+        let running = self.running.as_ref();
+        running
+            .and_then(|running| running.membership.as_ref())
+            .map_or(Vec::new(), Membership::alive)
+    }
+
+    /// A client's request arrives.
+    pub(crate) fn ask(&mut self, now: Time, request: Request, around: &mut Surroundings<P>) {
+        match &mut self.running {
+            Some(running) if running.inbox.len() < INBOX => {
+                running.inbox.push_back(Incoming::Request(request));
+                self.wake(now, around);
+            }
+            _ => around.answer(now, request.attempt, Answer::Unreachable),
+        }
+    }
+
+    /// Something ends inside an incarnation, perhaps one that is over.
+    pub(crate) fn local(
+        &mut self,
+        now: Time,
+        incarnation: u64,
+        what: Local<P::Timer>,
+        around: &mut Surroundings<P>,
+    ) {
+        if incarnation != self.incarnation {
+            return;
+        }
+        let Some(running) = &mut self.running else { return };
+        match what {
+            Local::Sync => self.barrier.finish_sync(),
+            Local::Work => running.called_back = false,
+            Local::Age => {}
+            Local::Gossip => return self.gossip(now, around),
+            Local::Timer(timer) => match self.timers.look(now, timer) {
+                Look::Idle => return,
+                Look::Again(at) => return self.later(at, what, around),
+                Look::Expired => {}
+            },
+        }
+        self.wake(now, around);
+    }
+
+    /// Starts gossip, if there is to be any.
+    fn join(&mut self, now: Time, around: &mut Surroundings<P>) {
+        let Some(config) = around.gossip.clone() else { return };
+        let (id, incarnation, draw) = (self.id, self.incarnation, around.gossip_draw);
+        let membership = Membership::start(now, id, incarnation, config, draw, around);
+        let running = self.running.as_mut().expect("only a running replica joins");
+        running.membership = Some(membership);
+    }
+
+    /// Gossip has a thread of its own: it does not wait for the replica's work, only for a pause.
+    fn gossip(&mut self, now: Time, around: &mut Surroundings<P>) {
+        let Some(Running { membership: Some(membership), protocol, .. }) = &mut self.running else {
+            return;
+        };
+        if self.activity == Activity::Awake {
+            membership.run(now, || protocol.status(), around);
+        }
+    }
+
+    /// Does whatever there is to do, in the contract's order: what the disk completed, the inbox,
+    /// the timers, the flush, the next sync.
+    fn wake(&mut self, now: Time, around: &mut Surroundings<P>) {
+        let Some(running) = &self.running else { return };
+        if self.activity == Activity::Paused {
+            return;
+        }
+        if running.busy_until > now {
+            return self.call_back(around);
+        }
+        let mut clock = now;
+        self.release(clock, around);
+        let mut cause = self.drain_inbox(&mut clock, around);
+        if self.awaits_nothing() {
+            cause = self.fire_timers(&mut clock, cause, around);
+        }
+        let running = self.running.as_mut().expect("nothing above ends the incarnation");
+        running.protocol.flush(clock, &mut self.outbox);
+        running.protocol.check();
+        running.busy_until = clock;
+        self.carry_out(clock, cause, around);
+        self.start_sync(clock, around);
+        if !self.awaits_nothing() || self.timers.any_expired(clock) {
+            self.call_back(around);
+        }
+    }
+
+    fn awaits_nothing(&self) -> bool {
+        self.running.as_ref().is_none_or(|running| running.inbox.is_empty())
+    }
+
+    /// Lets the messages go whose persists are on disk.
+    fn release(&mut self, now: Time, around: &mut Surroundings<P>) {
+        while let Some(waiting) = self.barrier.release() {
+            let waited = now.since(waiting.since).as_nanos();
+            let waited_ns = u64::try_from(waited).unwrap_or(u64::MAX);
+            self.dispatch(now, waiting.to, waiting.message, waited_ns, around);
+        }
+    }
+
+    fn drain_inbox(&mut self, clock: &mut Time, around: &mut Surroundings<P>) -> Cause {
+        let mut cause = Cause::NONE;
+        for _ in 0..DRAIN {
+            let running = self.running.as_mut().expect("only a running replica drains");
+            let Some(incoming) = running.inbox.pop_front() else { break };
+            *clock = *clock + around.processing;
+            let input = match incoming {
+                Incoming::Message { from, message, waited_ns } => {
+                    cause = Cause { from: Some(from), sync_ns: waited_ns };
+                    Input::Receive { from, message }
+                }
+                Incoming::Request(Request { attempt, ask, query }) => {
+                    cause = Cause::NONE;
+                    self.requests += 1;
+                    let request = RequestId(self.requests);
+                    running.pending.insert(request, Pending { attempt, query });
+                    Input::Ask { request, ask }
+                }
+            };
+            self.step(*clock, input, cause, around);
+        }
+        cause
+    }
+
+    fn fire_timers(
+        &mut self,
+        clock: &mut Time,
+        cause: Cause,
+        around: &mut Surroundings<P>,
+    ) -> Cause {
+        let mut cause = cause;
+        while let Some(timer) = self.timers.pop_expired(*clock) {
+            *clock = *clock + around.processing;
+            cause = Cause::NONE;
+            self.step(*clock, Input::Timeout(timer), cause, around);
+            if !self.awaits_nothing() {
+                break;
+            }
+        }
+        cause
+    }
+
+    fn step(&mut self, now: Time, input: Input<P>, cause: Cause, around: &mut Surroundings<P>) {
+        let running = self.running.as_mut().expect("only a running replica takes steps");
+        running.protocol.step(now, input, &mut self.outbox);
+        running.protocol.check();
+        self.carry_out(now, cause, around);
+    }
+
+    /// Starts a sync if something waits for one, or sees to it that old batches get theirs.
+    fn start_sync(&mut self, now: Time, around: &mut Surroundings<P>) {
+        if let Some(end) = self.barrier.start_sync(now, &around.disk) {
+            self.later(end, Local::Sync, around);
+        }
+    }
+
+    fn later(&self, at: Time, what: Local<P::Timer>, around: &mut Surroundings<P>) {
+        let event = Event::Local { node: self.id, incarnation: self.incarnation, what };
+        around.queue.push(at, event);
+    }
+
+    fn call_back(&mut self, around: &mut Surroundings<P>) {
+        let running = self.running.as_mut().expect("only a running replica works");
+        if !running.called_back {
+            running.called_back = true;
+            let at = running.busy_until;
+            self.later(at, Local::Work, around);
+        }
+    }
+
+    /// Carries out what the protocol wants done, in order.
+    fn carry_out(&mut self, now: Time, cause: Cause, around: &mut Surroundings<P>) {
+        use consensus_core::Effect;
+        let mut outbox = std::mem::take(&mut self.outbox);
+        for effect in outbox.drain() {
+            match effect {
+                Effect::Persist(batch) => self.persist(now, batch, around),
+                Effect::Send { to, message, when } => self.send(now, to, message, when, around),
+                Effect::Apply { index, epoch, payload, request } => {
+                    self.apply(now, index, epoch, payload, request, around);
+                }
+                // The log is never compacted here, so the only base is the empty one, which a
+                // machine starts from anyway.
+                Effect::Restore(base) => {
+                    assert_eq!(base.index, 0, "no snapshot was made, so none can be restored");
+                }
+                Effect::Reply { request, outcome } => self.reply(now, request, outcome, around),
+                Effect::SetTimer { timer, within } => {
+                    if let Some(at) = self.timers.set(now, timer, &within) {
+                        self.later(at, Local::Timer(timer), around);
+                    }
+                }
+                Effect::CancelTimer(timer) => self.timers.cancel(timer),
+                Effect::Note(event) => self.note(now, cause, event, around),
+            }
+        }
+        self.outbox = outbox;
+    }
+
+    fn persist(
+        &mut self,
+        now: Time,
+        batch: Vec<consensus_core::Write<P::Record>>,
+        around: &mut Surroundings<P>,
+    ) {
+        if self.barrier.write(now, batch) {
+            self.later(now + around.disk.age, Local::Age, around);
+        }
+    }
+
+    fn send(
+        &mut self,
+        now: Time,
+        to: NodeId,
+        message: P::Message,
+        when: consensus_core::When,
+        around: &mut Surroundings<P>,
+    ) {
+        let free = match when {
+            consensus_core::When::Now => Some(message),
+            consensus_core::When::Durable => self.barrier.hold(now, to, message),
+        };
+        if let Some(message) = free {
+            self.dispatch(now, to, message, 0, around);
+        }
+    }
+
+    /// Lets a message leave: to the network, or back to the replica itself, which no fault touches.
+    fn dispatch(
+        &mut self,
+        now: Time,
+        to: NodeId,
+        message: P::Message,
+        waited_ns: u64,
+        around: &mut Surroundings<P>,
+    ) {
+        if to == self.id {
+            let running = self.running.as_mut().expect("only a running replica sends");
+            running.inbox.push_back(Incoming::Message { from: to, message, waited_ns });
+        } else {
+            around.send(now, Way { from: self.id, to }, message, waited_ns);
+        }
+    }
+
+    fn apply(
+        &mut self,
+        now: Time,
+        index: consensus_core::Index,
+        epoch: consensus_core::Epoch,
+        payload: Payload,
+        request: Option<RequestId>,
+        around: &mut Surroundings<P>,
+    ) {
+        let running = self.running.as_mut().expect("only a running replica applies");
+        let mut applied = consensus_core::history::Applied {
+            node: self.id,
+            incarnation: self.incarnation,
+            index,
+            epoch,
+            digest: payload.command.as_ref().map_or(0, |command| digest::of_bytes(command)),
+            request: None,
+            fresh: false,
+        };
+        let mut reply = None;
+        match &payload.command {
+            None => running.machine.skip(index),
+            Some(command) => {
+                let done = running.machine.apply(index, command);
+                applied.request = done.request;
+                applied.fresh = done.fresh;
+                reply = Some(done.reply);
+            }
+        }
+        around.recorder.applied(applied);
+        if let Some(request) = request
+            && let Some(pending) = running.pending.remove(&request)
+        {
+            let answer = reply.map_or(Answer::Unknown, Answer::Applied);
+            around.answer(now, pending.attempt, answer);
+        }
+    }
+
+    fn reply(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        outcome: consensus_core::Outcome,
+        around: &mut Surroundings<P>,
+    ) {
+        use consensus_core::Outcome;
+        let running = self.running.as_mut().expect("only a running replica replies");
+        let Some(Pending { attempt, query }) = running.pending.remove(&request) else { return };
+        let answer = match outcome {
+            Outcome::Readable => Answer::Read(running.machine.query(&query)),
+            Outcome::Refused(why) => Answer::Refused(why),
+            Outcome::Unknown => Answer::Unknown,
+        };
+        around.answer(now, attempt, answer);
+    }
+
+    fn note(&self, now: Time, cause: Cause, event: Noted, around: &mut Surroundings<P>) {
+        around.recorder.observed(now, self.id, self.incarnation, cause, event);
+    }
+}

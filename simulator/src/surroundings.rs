@@ -1,0 +1,43 @@
+//! What a replica acts on: the queue, the network, the record.
+
+use std::time::Duration;
+
+use consensus_core::{Draw, Protocol, Time};
+
+use crate::{
+    disk::DiskModel,
+    event::{Answer, Attempt, ClientEvent, Event, Way},
+    network::Network,
+    queue::Queue,
+    recording::Recorder,
+};
+
+/// Everything outside the replicas that they can touch.
+pub(crate) struct Surroundings<P: Protocol> {
+    pub(crate) queue: Queue<Event<P>>,
+    pub(crate) network: Network,
+    pub(crate) recorder: Recorder,
+    pub(crate) disk: DiskModel,
+    /// What handling one input costs a replica.
+    pub(crate) processing: Duration,
+    /// The parameters of gossip, if there is any, and where its chance comes from.
+    pub(crate) gossip: Option<gossip::Config>,
+    pub(crate) gossip_draw: Draw,
+}
+
+impl<P: Protocol> Surroundings<P> {
+    /// Sends a message from one replica to another.
+    pub(crate) fn send(&mut self, now: Time, way: Way, message: P::Message, waited_ns: u64) {
+        let Self { queue, network, recorder, .. } = self;
+        let bytes = network.send(now, way, message, waited_ns, queue);
+        let counters = recorder.counters(way.from);
+        counters.messages += 1;
+        counters.bytes += bytes;
+    }
+
+    /// Answers a client.
+    pub(crate) fn answer(&mut self, now: Time, attempt: Attempt, answer: Answer) {
+        let at = now + self.network.client_delay();
+        self.queue.push(at, Event::Client(ClientEvent::Answer(attempt, answer)));
+    }
+}

@@ -1,0 +1,358 @@
+//! The cluster, its clients and its network: one event after the other.
+
+use std::time::Duration;
+
+use consensus_core::{
+    Draw, Index, NodeId, Protocol, Settings, Time, Wire,
+    history::{Observed, Sample},
+};
+use faults::{Channel, LinkRules};
+
+use crate::{
+    client::Task,
+    clients::Clients,
+    config::SimulationConfig,
+    disk::Barrier,
+    event::{Answer, ClientEvent, Event, Frame, Local},
+    machine::Machine,
+    network::{self, Network},
+    node::Node,
+    queue::Queue,
+    recording::{FinalState, Recorder, Recording, Story, place},
+    surroundings::Surroundings,
+    timers::Timers,
+};
+
+/// Everything there is.
+pub(crate) struct World<P: Protocol, M> {
+    now: Time,
+    nodes: Vec<Node<P, M>>,
+    clients: Clients,
+    around: Surroundings<P>,
+    sample_every: Duration,
+    watch: Option<String>,
+}
+
+impl<P: Protocol, M: Machine> World<P, M> {
+    /// A world at time zero, in which nothing runs yet.
+    pub(crate) fn new(config: &SimulationConfig) -> Self {
+        let count = config.nodes();
+        let seed = Draw::new(config.seed);
+        let members = config.members();
+        let node = |&id: &NodeId| {
+            let settings =
+                Settings { node: id, members: members.clone(), ..config.settings.clone() };
+            let barrier = Barrier::new(seed.of("disk").at(id.0));
+            Node::new(id, settings.into(), barrier, Timers::new(seed.of("timer").at(id.0)))
+        };
+        let network = Network::new(config.network.clone(), count, seed.of("network"), config.wire);
+        Self {
+            now: Time::ZERO,
+            nodes: members.iter().map(node).collect(),
+            clients: Clients::new(config.clients.clone(), count, seed.of("client")),
+            around: Surroundings {
+                queue: Queue::new(),
+                network,
+                recorder: Recorder::new(config.seed, count),
+                disk: config.disk.clone(),
+                processing: config.processing,
+                gossip: config.gossip.clone(),
+                gossip_draw: seed.of("gossip"),
+            },
+            sample_every: config.sample_every,
+            watch: config.schedule.watch.clone(),
+        }
+    }
+
+    /// What time it is.
+    pub(crate) const fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Starts all replicas, and the taking of samples.
+    pub(crate) fn begin(&mut self) {
+        for node in 1..=self.nodes.len() as u64 {
+            self.start(NodeId(node));
+        }
+        self.sample();
+    }
+
+    /// Processes the next event, if it happens until then; else lets the time pass.
+    pub(crate) fn advance(&mut self, until: Time) -> Progress {
+        let Some((at, event)) = self.around.queue.pop_until(until) else {
+            self.now = self.now.max(until);
+            return Progress::Quiet;
+        };
+        self.now = at;
+        self.around.recorder.events += 1;
+        self.trace(&event);
+        self.process(event)
+    }
+
+    /// Starts a replica from its disk; nothing, if it runs.
+    pub(crate) fn start(&mut self, node: NodeId) {
+        if !self.nodes[place(node)].is_up() {
+            self.around.recorder.counters(node).starts += 1;
+        }
+        self.nodes[place(node)].start(self.now, &mut self.around);
+    }
+
+    /// Crashes a replica; nothing, if it does not run.
+    pub(crate) fn crash(&mut self, node: NodeId) {
+        let lost = self.nodes[place(node)].crash(self.now, &mut self.around);
+        self.around.recorder.counters(node).lost_batches += lost;
+    }
+
+    /// Stops a replica in an orderly way: everything it wrote reaches its disk.
+    pub(crate) fn stop(&mut self, node: NodeId) {
+        self.nodes[place(node)].stop(self.now, &mut self.around);
+    }
+
+    /// Mends everything: all replicas run, and all links work.
+    pub(crate) fn heal(&mut self) {
+        self.install(&LinkRules::default());
+        for node in (1..=self.nodes.len() as u64).map(NodeId) {
+            self.resume(node);
+            self.start(node);
+        }
+    }
+
+    /// Pauses a replica.
+    pub(crate) fn pause(&mut self, node: NodeId) {
+        self.nodes[place(node)].pause();
+    }
+
+    /// Lets a paused replica go on.
+    pub(crate) fn resume(&mut self, node: NodeId) {
+        self.nodes[place(node)].resume(self.now, &mut self.around);
+    }
+
+    /// Puts these rules in force on all links, in the place of all earlier ones.
+    pub(crate) fn install(&mut self, rules: &LinkRules) {
+        self.around.network.install(self.now, rules);
+    }
+
+    /// Has a client carry out an operation.
+    pub(crate) fn submit(&mut self, task: Task) {
+        self.clients.submit(self.now, task, &mut self.around);
+    }
+
+    /// Has the director asked at this time.
+    pub(crate) fn call_director(&mut self, at: Time) {
+        self.around.queue.push(at, Event::Director);
+    }
+
+    /// Has the workload asked at this time.
+    pub(crate) fn call_workload(&mut self, at: Time) {
+        self.around.queue.push(at, Event::Arrival);
+    }
+
+    /// What was observed inside the replicas since that many observations had been made.
+    pub(crate) fn observed_since(&self, seen: usize) -> &[Observed] {
+        self.around.recorder.observed_since(seen)
+    }
+
+    /// Who told clients that changes are done, since the last time.
+    pub(crate) fn take_acknowledged(&mut self) -> Vec<NodeId> {
+        self.around.recorder.take_acknowledged()
+    }
+
+    /// The last position that any replica ever applied.
+    pub(crate) const fn highest_applied(&self) -> Index {
+        self.around.recorder.highest_applied()
+    }
+
+    /// How far each running replica knows the log to be committed.
+    pub(crate) fn commits(&self) -> impl Iterator<Item = (NodeId, Index)> + '_ {
+        self.nodes.iter().filter_map(|node| Some((node.id(), node.status()?.commit)))
+    }
+
+    /// Whether no client has anything under way.
+    pub(crate) fn clients_are_idle(&self) -> bool {
+        self.clients.are_idle()
+    }
+
+    /// Whether all replicas run and follow one leader.
+    pub(crate) fn serves(&self) -> bool {
+        let mut views = self.nodes.iter().map(|node| {
+            let status = node.status().filter(|_| node.is_awake())?;
+            Some((status.leader?, status.epoch))
+        });
+        let first = views.next().flatten();
+        first.is_some() && views.all(|view| view == first)
+    }
+
+    /// Whether, besides, all have applied what stands up to there.
+    pub(crate) fn has_caught_up(&self, target: Index) -> bool {
+        let applied = |node: &Node<P, M>| node.machine().map(Machine::applied);
+        self.serves() && self.nodes.iter().all(|node| applied(node) >= Some(target))
+    }
+
+    /// Whether, besides, all have applied whatever was ever applied anywhere, and hold one state.
+    pub(crate) fn agrees(&self) -> bool {
+        let states =
+            |node: &Node<P, M>| node.machine().map(|machine| (machine.applied(), machine.digest()));
+        self.has_caught_up(self.highest_applied())
+            && self.nodes.windows(2).all(|pair| states(&pair[0]) == states(&pair[1]))
+    }
+
+    fn process(&mut self, event: Event<P>) -> Progress {
+        let Self { now, nodes, clients, around, .. } = self;
+        let now = *now;
+        match event {
+            Event::Message { way, message, waited_ns, .. } => {
+                if around.network.admits(now, way, Channel::Consensus) {
+                    nodes[place(way.to)].receive(now, way.from, message, waited_ns, around);
+                }
+            }
+            Event::HandOver(frame) => around.network.hand_over(now, frame, &mut around.queue),
+            Event::Frame(frame) => self.receive(&frame),
+            Event::Datagram { way, bytes } => {
+                if around.network.admits(now, way, Channel::Gossip) {
+                    nodes[place(way.to)].hear(now, way.from, bytes, around);
+                }
+            }
+            Event::Local { node, incarnation, what } => {
+                nodes[place(node)].local(now, incarnation, what, around);
+            }
+            Event::Request { to, request } => nodes[place(to)].ask(now, request, around),
+            Event::Client(event) => clients.happens(now, event, around),
+            Event::Sample => {
+                self.sample();
+                return Progress::Sample;
+            }
+            Event::Arrival => return Progress::Arrival,
+            Event::Director => return Progress::Director,
+        }
+        Progress::Event
+    }
+
+    /// Takes in a message that travelled as bytes.
+    fn receive(&mut self, frame: &Frame) {
+        let Self { now, nodes, around, .. } = self;
+        let Frame { way, ref bytes, waited_ns } = *frame;
+        if !around.network.admits(*now, way, Channel::Consensus) {
+            return;
+        }
+        match network::open(bytes).map(P::Message::from_bytes) {
+            Some(Ok(message)) => {
+                nodes[place(way.to)].receive(*now, way.from, message, waited_ns, around);
+            }
+            Some(Err(error)) => panic!("{way:?} was sent what nobody can decode: {error}"),
+            None => around.recorder.counters(way.to).corrupt += 1,
+        }
+    }
+
+    fn sample(&mut self) {
+        for node in &self.nodes {
+            let status = node.status().unwrap_or_default();
+            let watched = self.watch.as_deref().zip(node.machine());
+            self.around.recorder.sample(Sample {
+                at: self.now,
+                node: node.id(),
+                up: node.is_up(),
+                role: status.role,
+                epoch: status.epoch,
+                leader: status.leader,
+                commit: status.commit,
+                value: watched.and_then(|(key, machine)| machine.value(key)),
+                alive: node.alive(),
+            });
+        }
+        self.around.queue.push(self.now + self.sample_every, Event::Sample);
+    }
+}
+
+impl<P: Protocol, M: Machine> World<P, M> {
+    /// Folds an event into the trace.
+    fn trace(&mut self, event: &Event<P>) {
+        let trace = &mut self.around.recorder.trace;
+        trace.fold([self.now.0]);
+        match event {
+            Event::Message { way, digest, waited_ns, .. } => {
+                trace.fold([1, way.from.0, way.to.0, *digest, *waited_ns]);
+            }
+            Event::HandOver(frame) | Event::Frame(frame) => {
+                trace.fold([2, frame.way.from.0, frame.way.to.0, frame.waited_ns]);
+                trace.fold_bytes(&frame.bytes);
+            }
+            Event::Datagram { way, bytes } => {
+                trace.fold([3, way.from.0, way.to.0]);
+                trace.fold_bytes(bytes);
+            }
+            Event::Local { node, incarnation, what } => {
+                let what = match what {
+                    Local::Sync => 1,
+                    Local::Age => 2,
+                    Local::Timer(_) => 3,
+                    Local::Work => 4,
+                    Local::Gossip => 5,
+                };
+                trace.fold([4, node.0, *incarnation, what]);
+            }
+            Event::Request { to, request } => {
+                trace.fold([5, to.0, request.attempt.client as u64, request.attempt.number]);
+            }
+            Event::Client(event) => {
+                let what = match event {
+                    ClientEvent::Answer(_, answer) => kind(answer),
+                    ClientEvent::Impatient(_) => 10,
+                    ClientEvent::Retry(_) => 11,
+                };
+                let attempt = event.attempt();
+                trace.fold([6, attempt.client as u64, attempt.number, what]);
+            }
+            Event::Arrival => trace.fold([7]),
+            Event::Director => trace.fold([8]),
+            Event::Sample => trace.fold([9]),
+        }
+    }
+
+    /// Ends the world.
+    pub(crate) fn finish(mut self, story: Story) -> Recording {
+        let finals = self.nodes.iter().map(|node| FinalState {
+            node: node.id(),
+            up: node.is_up(),
+            applied: node.machine().map_or(0, Machine::applied),
+            digest: node.machine().map_or(0, Machine::digest),
+        });
+        let finals = finals.collect();
+        for node in &self.nodes {
+            let links = self.around.network.shim_counters(node.id());
+            let counters = self.around.recorder.counters(node.id());
+            counters.syncs = node.syncs();
+            counters.links = links;
+        }
+        let simulated = self.now.since(Time::ZERO);
+        self.around.recorder.finish(simulated, finals, story)
+    }
+}
+
+/// What happened when time went on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Progress {
+    /// Nothing was due.
+    Quiet,
+    /// Something that concerns the world alone.
+    Event,
+    /// The workload's next operation is due.
+    Arrival,
+    /// The director wants to be asked.
+    Director,
+    /// Samples were taken.
+    Sample,
+}
+
+const fn kind(answer: &Answer) -> u64 {
+    match answer {
+        Answer::Applied(_) => 1,
+        Answer::Read(_) => 2,
+        Answer::Refused(_) => 3,
+        Answer::Unreachable => 4,
+        Answer::Unknown => 5,
+        Answer::Reset => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests;
