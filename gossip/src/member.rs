@@ -24,9 +24,13 @@ impl Incarnation {
         Self { start, refutation: 0 }
     }
 
-    /// The one that refutes every claim about this one.
+    /// The one that refutes every claim about this one. It never counts beyond what others accept.
     pub(crate) const fn next(self) -> Self {
-        Self { refutation: self.refutation + 1, ..self }
+        if self.refutation < MAX_COUNTER {
+            return Self { refutation: self.refutation + 1, ..self };
+        }
+        let start = if self.start < MAX_COUNTER { self.start + 1 } else { MAX_COUNTER };
+        Self::of_start(start)
     }
 }
 
@@ -113,4 +117,26 @@ pub(crate) struct Claim {
     pub(crate) member: Member,
     /// Who could not reach it, if it is suspect: each one confirms the others (Lifeguard §IV-B).
     pub(crate) accusers: Vec<NodeId>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_restart_outranks_every_refutation_and_states_only_rise() {
+        let refuted = Incarnation { start: 1, refutation: 99 };
+        assert!(Incarnation::of_start(2) > refuted);
+        assert!(refuted.next() > refuted);
+        let states = [State::Alive, State::Suspect, State::Dead, State::Left];
+        assert!(states.is_sorted());
+    }
+
+    #[test]
+    fn counting_never_leaves_what_others_accept() {
+        let last = Incarnation { start: 3, refutation: MAX_COUNTER };
+        assert_eq!(last.next(), Incarnation::of_start(4));
+        let end = Incarnation { start: MAX_COUNTER, refutation: MAX_COUNTER }.next();
+        assert!(end.start <= MAX_COUNTER && end.refutation <= MAX_COUNTER);
+    }
 }

@@ -6,7 +6,7 @@ use crate::{
     dissemination::Topic,
     effect::{Event, Outbox},
     gossip::Gossip,
-    member::{Claim, State},
+    member::{Claim, MAX_COUNTER, State},
 };
 
 /// How a claim arrived.
@@ -50,7 +50,7 @@ impl Gossip {
         let outlived = claimed.incarnation > me.incarnation;
         if claimed.version() > me.version() {
             // An earlier life under the same start said more than this one has.
-            me.metadata_version = claimed.metadata_version + 1;
+            me.metadata_version = (claimed.metadata_version + 1).min(MAX_COUNTER);
         }
         if accused || outlived {
             me.incarnation = claimed.incarnation.next();
@@ -210,5 +210,149 @@ impl Turn {
             _ => None,
         };
         [joined, changed]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use consensus_core::Draw;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Config, Identity, Incarnation, Member, Metadata};
+
+    const SUBJECT: NodeId = NodeId(9);
+
+    fn observer() -> Gossip {
+        let identity = Identity {
+            node: NodeId(1),
+            address: SocketAddr::from(([10, 0, 0, 1], 7_000)),
+            start: 1,
+        };
+        let (config, metadata, out) =
+            (Config::new("test"), Metadata::default(), &mut Outbox::new());
+        Gossip::new(config, identity, metadata, vec![], Draw::new(1), Time::ZERO, out).unwrap()
+    }
+
+    /// A claim as some member could make it: the address belongs to the start, and the metadata to
+    /// the start and its version.
+    fn claim(start: u64, refutation: u64, state: State, version: u64) -> Claim {
+        let member = Member {
+            node: SUBJECT,
+            address: SocketAddr::from(([10, 0, 9, start as u8], 7_000)),
+            incarnation: Incarnation { start, refutation },
+            state,
+            metadata_version: version,
+            metadata: Metadata { commit: 100 * start + version, ..Metadata::default() },
+        };
+        let accusers = if state == State::Suspect { vec![NodeId(2)] } else { vec![] };
+        Claim { member, accusers }
+    }
+
+    fn any_claim() -> impl Strategy<Value = Claim> {
+        let states =
+            prop::sample::select(vec![State::Alive, State::Suspect, State::Dead, State::Left]);
+        (1..4u64, 0..3u64, states, 0..4u64).prop_map(|(s, r, state, v)| claim(s, r, state, v))
+    }
+
+    fn check(gossip: &Gossip) {
+        let state = gossip.members[&SUBJECT].state;
+        assert_eq!(
+            gossip.suspicions.next_deadline(&gossip.config).is_some(),
+            state == State::Suspect
+        );
+        assert_eq!(gossip.gone.contains_key(&SUBJECT), !state.is_present());
+    }
+
+    proptest! {
+        /// Whatever the order and the repetitions, the view is the greatest claim.
+        #[test]
+        fn merging_is_a_maximum(claims in prop::collection::vec(any_claim(), 1..12)) {
+            let mut gossip = observer();
+            gossip.merge(Time::ZERO, claim(1, 0, State::Alive, 0), Source::Rumour, &mut Outbox::new());
+            for claim in claims.iter().chain(&claims[..claims.len() / 2]) {
+                gossip.merge(Time::ZERO, claim.clone(), Source::Rumour, &mut Outbox::new());
+                check(&gossip);
+            }
+            let view = &gossip.members[&SUBJECT];
+            let first = claim(1, 0, State::Alive, 0);
+            let all = || claims.iter().chain([&first]).map(|claim| &claim.member);
+            prop_assert_eq!(view.life(), all().map(Member::life).max().unwrap());
+            let latest = all().max_by_key(|member| member.version()).unwrap();
+            prop_assert_eq!(view.version(), latest.version());
+            prop_assert_eq!(&view.metadata, &latest.metadata);
+            prop_assert_eq!(view.address, latest.address);
+        }
+
+        /// Nobody is told of a change that was none, and everybody of one that was.
+        #[test]
+        fn events_tell_the_present_from_the_gone(claims in prop::collection::vec(any_claim(), 1..12)) {
+            let mut gossip = observer();
+            let mut present = false;
+            for claim in claims {
+                let mut out = Outbox::new();
+                gossip.merge(Time::ZERO, claim, Source::Rumour, &mut out);
+                for effect in out.effects() {
+                    match effect {
+                        crate::Effect::Event(Event::Joined { .. }) => present = true,
+                        crate::Effect::Event(Event::Died { .. } | Event::Left { .. }) => present = false,
+                        _ => {}
+                    }
+                }
+                let seen = gossip.members.get(&SUBJECT).is_some_and(|member| member.state.is_present());
+                prop_assert_eq!(seen, present);
+            }
+        }
+    }
+
+    #[test]
+    fn an_old_death_is_only_a_suspicion_in_a_synchronization() {
+        let mut gossip = observer();
+        gossip.merge(Time::ZERO, claim(1, 0, State::Alive, 0), Source::Rumour, &mut Outbox::new());
+        let with = NodeId(5);
+        let source = Source::Synchronization { with };
+        gossip.merge(Time::ZERO, claim(1, 0, State::Dead, 0), source, &mut Outbox::new());
+        assert_eq!(gossip.members[&SUBJECT].state, State::Suspect);
+        assert_eq!(gossip.suspicions.accusers(SUBJECT), [with]);
+        gossip.merge(Time::ZERO, claim(1, 0, State::Dead, 0), Source::Rumour, &mut Outbox::new());
+        assert_eq!(gossip.members[&SUBJECT].state, State::Dead);
+    }
+
+    #[test]
+    fn two_processes_under_one_incarnation_are_a_conflict() {
+        let mut gossip = observer();
+        gossip.merge(Time::ZERO, claim(1, 0, State::Alive, 0), Source::Rumour, &mut Outbox::new());
+        let mut other = claim(1, 0, State::Dead, 7);
+        other.member.address.set_port(1);
+        gossip.merge(Time::ZERO, other, Source::Rumour, &mut Outbox::new());
+        assert_eq!(gossip.counters.conflicts, 1);
+        assert_eq!(gossip.members[&SUBJECT].state, State::Alive);
+    }
+
+    #[test]
+    fn only_accusations_of_this_life_are_refuted() {
+        let accuse = |gossip: &mut Gossip, start, refutation, state| {
+            let mut about_me = claim(start, refutation, state, 0);
+            about_me.member.node = gossip.me;
+            about_me.member.address = gossip.me().address;
+            gossip.merge(Time::ZERO, about_me, Source::Rumour, &mut Outbox::new());
+            gossip.me().incarnation
+        };
+        let mut gossip = observer();
+        assert_eq!(accuse(&mut gossip, 0, 7, State::Dead), Incarnation { start: 1, refutation: 0 });
+        assert_eq!(
+            accuse(&mut gossip, 1, 0, State::Suspect),
+            Incarnation { start: 1, refutation: 1 }
+        );
+        assert_eq!(
+            accuse(&mut gossip, 1, 0, State::Suspect),
+            Incarnation { start: 1, refutation: 1 }
+        );
+        assert_eq!(accuse(&mut gossip, 1, 1, State::Left), Incarnation { start: 1, refutation: 2 });
+        // The counter of starts went backwards: the group remembers better.
+        assert_eq!(accuse(&mut gossip, 3, 4, State::Dead), Incarnation { start: 3, refutation: 5 });
+        assert_eq!((gossip.counters.refutations, gossip.health.value()), (3, 3));
     }
 }

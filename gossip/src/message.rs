@@ -178,7 +178,7 @@ impl Message {
 }
 
 impl Digest {
-    fn is_sorted(&self) -> bool {
+    pub(crate) fn is_sorted(&self) -> bool {
         let nodes = self.summaries.iter().map(|summary| summary.node);
         let within = nodes.clone().all(|node| (self.first..=self.last).contains(&node));
         within && self.first <= self.last && nodes.is_sorted_by(|a, b| a < b)

@@ -10,7 +10,7 @@
 //! No datagram needs another one to make sense, and merging is a maximum, so losses and repetitions
 //! only cost time. A newcomer's first digest holds itself alone, and the answer is everybody.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use consensus_core::{NodeId, Time};
 use prost::Message as _;
@@ -132,11 +132,8 @@ impl Gossip {
     /// What the two sides know better of each member in the digest's range.
     fn differences(&self, sender: NodeId, digest: &Digest) -> Comparison {
         let mut comparison = Comparison::default();
-        let range = NodeId(digest.first)..=NodeId(digest.last);
-        let mut unmentioned: Vec<_> = self.members.range(range).map(|(&node, _)| node).collect();
         for summary in &digest.summaries {
             let node = NodeId(summary.node);
-            unmentioned.retain(|&member| member != node);
             // The sender's own record came with the digest.
             let Ok((life, version)) = summary.decode() else { continue };
             if node == sender {
@@ -155,16 +152,21 @@ impl Gossip {
                 None => {}
             }
         }
-        let unknown = unmentioned
-            .into_iter()
-            .filter(|node| *node != sender && self.members[node].state.is_present());
+        let mentioned =
+            |node: NodeId| digest.summaries.binary_search_by_key(&node.0, |s| s.node).is_ok();
+        let range = NodeId(digest.first)..=NodeId(digest.last);
+        let unknown = self.members.range(range).filter(|&(&node, member)| {
+            node != sender && member.state.is_present() && !mentioned(node)
+        });
+        let unknown = unknown.map(|(&node, _)| node);
         comparison.newer.extend(unknown);
         comparison
     }
 
     pub(crate) fn on_delta(&mut self, from: SocketAddr, delta: &Delta, out: &mut Outbox) {
-        let wanted = delta.wanted.iter().map(|&node| NodeId(node));
-        let known: Vec<_> = wanted.filter(|node| self.members.contains_key(node)).collect();
+        let wanted: BTreeSet<_> = delta.wanted.iter().map(|&node| NodeId(node)).collect();
+        let known: Vec<_> =
+            wanted.into_iter().filter(|node| self.members.contains_key(node)).collect();
         if !known.is_empty() {
             self.post_records(from, Body::Delta(Delta::default()), known, out);
         }
@@ -196,4 +198,42 @@ fn digests<'a>(members: impl Iterator<Item = &'a Member>) -> Vec<Digest> {
         digests.last_mut().expect("there is always one").summaries.push(summary);
     }
     digests
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Incarnation, MAX_DATAGRAM_BYTES, Metadata};
+
+    proptest! {
+        /// Together the parts name everybody once, and no identity falls between two of them.
+        #[test]
+        fn digests_speak_for_all_identities(
+            nodes in prop::collection::btree_set(1..=u64::MAX, 0..200),
+            start in 0..1u64 << 62,
+        ) {
+            let members: Vec<_> = nodes.iter().map(|&node| Member {
+                node: NodeId(node),
+                address: SocketAddr::from(([10, 0, 0, 1], 7_000)),
+                incarnation: Incarnation { start, refutation: start },
+                state: State::Alive,
+                metadata_version: start,
+                metadata: Metadata::default(),
+            }).collect();
+            let digests = digests(members.iter());
+            prop_assert_eq!((digests[0].first, digests[digests.len() - 1].last), (0, u64::MAX));
+            for pair in digests.windows(2) {
+                prop_assert_eq!(pair[0].last + 1, pair[1].first);
+            }
+            for digest in &digests {
+                prop_assert!(digest.is_sorted() && digest.encoded_len() < MAX_DATAGRAM_BYTES / 2);
+            }
+            let named = digests.iter().flat_map(|digest| &digest.summaries).map(|summary| summary.node);
+            prop_assert!(named.eq(nodes));
+        }
+    }
 }

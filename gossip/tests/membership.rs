@@ -257,6 +257,48 @@ fn a_restarted_node_replaces_its_old_self_wherever_it_is() {
 }
 
 #[test]
+fn a_node_that_lost_its_start_counter_is_taken_back_all_the_same() {
+    let moved: SocketAddr = "10.0.9.9:7123".parse().unwrap();
+    for dead_time in [Duration::ZERO, 10 * SECOND] {
+        let mut network = Network::of(12, 5);
+        for _ in 0..3 {
+            network.crash(3);
+            network.start(3);
+            network.run_until(3 * SECOND, Network::all_see_all_alive);
+        }
+        network.crash(3);
+        network.lose_start_counter(3);
+        network.run(dead_time);
+        network.start_at(3, moved, vec![address(1)]);
+        network.run_until(10 * SECOND, |network| {
+            network.all_see_all_alive()
+                && network
+                    .nodes
+                    .values()
+                    .all(|node| node.member(NodeId(3)).unwrap().address == moved)
+        });
+    }
+}
+
+#[test]
+fn a_deaf_member_doubts_itself_and_the_hearing_do_not() {
+    let mut network = Network::of(19, 5);
+    for other in [1, 2, 4, 5] {
+        network.cut(other, 3);
+    }
+    let healthy =
+        |network: &Network| [1, 2, 4, 5].iter().all(|&n| network.node(n).local_health() <= 1);
+    for _ in 0..50 {
+        network.run(Duration::from_millis(100));
+        assert!(healthy(&network), "those whose helpers answer know that the fault is not theirs");
+    }
+    assert!(network.node(3).local_health() >= 2);
+    network.heal();
+    network.run(20 * SECOND);
+    assert_eq!(network.node(3).local_health(), 0);
+}
+
+#[test]
 fn a_seed_that_comes_back_finds_everybody_though_it_knows_nobody() {
     let mut network = Network::of(13, 4);
     network.crash(1);

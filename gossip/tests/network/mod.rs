@@ -120,6 +120,11 @@ impl Network {
         self.carry_out(node, &mut out);
     }
 
+    /// The node's next start will count from the beginning again.
+    pub fn lose_start_counter(&mut self, number: u64) {
+        self.starts.remove(&NodeId(number));
+    }
+
     pub fn crash(&mut self, number: u64) {
         self.nodes.remove(&NodeId(number));
         self.places.retain(|_, node| node.0 != number);
