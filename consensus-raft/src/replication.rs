@@ -25,8 +25,6 @@ pub(crate) struct Progress {
     /// The next entry to send; beyond `matched`.
     pub next: Index,
     pub mode: Mode,
-    /// `matched` as of the last heartbeat: if it stands still while entries wait, something was lost.
-    pub matched_at_heartbeat: Index,
     /// Whether it was heard of since the last check of the quorum.
     pub heard: bool,
     /// The latest read round that it acknowledged.
@@ -47,15 +45,7 @@ pub(crate) enum Mode {
 
 impl Progress {
     pub const fn new(peer: NodeId, last: Index) -> Self {
-        Self {
-            peer,
-            matched: 0,
-            next: last + 1,
-            mode: Mode::Probe,
-            matched_at_heartbeat: 0,
-            heard: false,
-            read_acked: 0,
-        }
+        Self { peer, matched: 0, next: last + 1, mode: Mode::Probe, heard: false, read_acked: 0 }
     }
 
     /// The follower holds everything up to here.
@@ -151,19 +141,17 @@ impl Raft {
         }
     }
 
-    /// Makes the leader heard, and asks again where nothing came back: every loss of an append or of
-    /// its answer is found here.
+    /// Makes the leader heard, and asks how far the log of a follower goes that has not acknowledged
+    /// everything: every loss of an append, or of its answer, is found here at the latest.
     pub(crate) fn heartbeat_timeout(&mut self, out: &mut Outbox<Self>) {
         let Standing::Leader(leader) = &mut self.standing else { return };
         Self::arm(Timer::Heartbeat, self.config.settings.heartbeat_interval, out);
         let last = self.log.last_index();
-        for peer in &mut leader.progress {
+        for peer in &leader.progress {
             let commit = self.commit.min(peer.matched);
             let round = ReadRound { term: self.term, round: leader.reads.round(), commit };
             out.send_now(peer.peer, Message::ReadRound(round));
-            let stuck = peer.matched < last && peer.matched == peer.matched_at_heartbeat;
-            peer.matched_at_heartbeat = peer.matched;
-            if stuck {
+            if peer.matched < last {
                 let prev_log_index = peer.next - 1;
                 let ask = AppendEntries {
                     term: self.term,
