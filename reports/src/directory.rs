@@ -1,0 +1,162 @@
+//! The files of a run: what is written where, and how it is read back.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, BufWriter, Write},
+    path::Path,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    error::ReportError,
+    html,
+    plots::{self, Plot},
+    record::RunRecord,
+    summary::Summary,
+};
+
+/// The record without its long lists.
+const RECORD: &str = "record.json";
+/// The clients' operations.
+const HISTORY: &str = "history.jsonl";
+/// What each replica applied.
+const APPLIED: &str = "applied.jsonl";
+/// What was seen inside the replicas.
+const EVENTS: &str = "events.jsonl";
+/// The replicas' states over time.
+const SAMPLES: &str = "samples.jsonl";
+/// What really happened of the schedule.
+const SCHEDULE: &str = "schedule.resolved.toml";
+/// The replicas' configuration.
+const CONFIG: &str = "config.toml";
+/// The run in numbers.
+const SUMMARY: &str = "summary.json";
+/// The report.
+const REPORT: &str = "report.html";
+
+/// Writes everything of a run into a directory, which is made if it is missing: the record, the
+/// numbers, the plots and the report. Logs are the target's to put under `logs/`.
+///
+/// # Errors
+///
+/// If a file cannot be written, or a plot not drawn. The record is written first, so that it is
+/// kept even if the report cannot be made.
+pub fn save(record: &RunRecord, directory: &Path) -> Result<Summary, ReportError> {
+    create(&directory.join("logs"))?;
+    write_json(&directory.join(RECORD), record)?;
+    write_lines(&directory.join(HISTORY), &record.operations)?;
+    write_lines(&directory.join(APPLIED), &record.applied)?;
+    write_lines(&directory.join(EVENTS), &record.observed)?;
+    write_lines(&directory.join(SAMPLES), &record.samples)?;
+    write_text(&directory.join(SCHEDULE), &record.schedule_text)?;
+    write_text(&directory.join(CONFIG), &record.config_text)?;
+    report(record, directory)
+}
+
+/// Makes `summary.json`, the plots and `report.html` of a record again.
+///
+/// # Errors
+///
+/// If a file cannot be written, or a plot not drawn.
+pub fn report(record: &RunRecord, directory: &Path) -> Result<Summary, ReportError> {
+    let summary = Summary::of(record);
+    write_json(&directory.join(SUMMARY), &summary)?;
+    write_plots(directory, &plots::of_run(record)?)?;
+    write_text(&directory.join(REPORT), &html::render_run(record)?)?;
+    Ok(summary)
+}
+
+/// Writes a comparison of these runs into a directory: `summary.json` with one element for each
+/// run, the plots on common axes, and `report.html`. The runs' own directories are not touched.
+///
+/// # Errors
+///
+/// If the runs cannot be compared, a file cannot be written, or a plot not drawn.
+pub fn save_comparison(
+    records: &[RunRecord],
+    directory: &Path,
+) -> Result<Vec<Summary>, ReportError> {
+    let page = html::render_comparison(records)?;
+    create(directory)?;
+    let summaries: Vec<Summary> = records.iter().map(Summary::of).collect();
+    write_json(&directory.join(SUMMARY), &summaries)?;
+    write_plots(directory, &plots::of_comparison(records)?)?;
+    write_text(&directory.join(REPORT), &page)?;
+    Ok(summaries)
+}
+
+/// Reads a run back from its directory.
+///
+/// # Errors
+///
+/// If a file is missing or cannot be read, or does not hold what it should; the error names the
+/// file and the line.
+pub fn load(directory: &Path) -> Result<RunRecord, ReportError> {
+    let path = directory.join(RECORD);
+    let text = fs::read_to_string(&path).map_err(ReportError::file(&path))?;
+    let mut record: RunRecord = serde_json::from_str(&text).map_err(|source| {
+        ReportError::Content { path: path.clone(), line: source.line(), source }
+    })?;
+    let text_of = |name: &str| {
+        let path = directory.join(name);
+        fs::read_to_string(&path).map_err(ReportError::file(&path))
+    };
+    record.schedule_text = text_of(SCHEDULE)?;
+    record.config_text = text_of(CONFIG)?;
+    record.operations = read_lines(&directory.join(HISTORY))?;
+    record.applied = read_lines(&directory.join(APPLIED))?;
+    record.observed = read_lines(&directory.join(EVENTS))?;
+    record.samples = read_lines(&directory.join(SAMPLES))?;
+    Ok(record)
+}
+
+fn create(directory: &Path) -> Result<(), ReportError> {
+    fs::create_dir_all(directory).map_err(ReportError::file(directory))
+}
+
+fn write_text(path: &Path, text: &str) -> Result<(), ReportError> {
+    fs::write(path, text).map_err(ReportError::file(path))
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), ReportError> {
+    let content = |source| ReportError::Content { path: path.to_owned(), line: 0, source };
+    let text = serde_json::to_string_pretty(value).map_err(content)?;
+    write_text(path, &(text + "\n"))
+}
+
+fn write_lines<T: Serialize>(path: &Path, values: &[T]) -> Result<(), ReportError> {
+    let mut file = BufWriter::new(File::create(path).map_err(ReportError::file(path))?);
+    for (value, line) in values.iter().zip(1..) {
+        let content = |source| ReportError::Content { path: path.to_owned(), line, source };
+        let text = serde_json::to_string(value).map_err(content)?;
+        writeln!(file, "{text}").map_err(ReportError::file(path))?;
+    }
+    file.flush().map_err(ReportError::file(path))
+}
+
+fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, ReportError> {
+    let file = BufReader::new(File::open(path).map_err(ReportError::file(path))?);
+    let mut values = Vec::new();
+    for (text, line) in file.lines().zip(1..) {
+        let text = text.map_err(ReportError::file(path))?;
+        let content = |source| ReportError::Content { path: path.to_owned(), line, source };
+        values.push(serde_json::from_str(&text).map_err(content)?);
+    }
+    Ok(values)
+}
+
+/// Writes the plots, and removes those of an earlier report that this one does not have.
+fn write_plots(directory: &Path, plots: &[Plot]) -> Result<(), ReportError> {
+    let directory = directory.join("plots");
+    create(&directory)?;
+    for entry in fs::read_dir(&directory).map_err(ReportError::file(&directory))? {
+        let path = entry.map_err(ReportError::file(&directory))?.path();
+        if path.extension().is_some_and(|extension| extension == "svg") {
+            fs::remove_file(&path).map_err(ReportError::file(&path))?;
+        }
+    }
+    plots
+        .iter()
+        .try_for_each(|plot| write_text(&directory.join(format!("{}.svg", plot.name)), &plot.svg))
+}

@@ -1,0 +1,47 @@
+//! One page for a run, one for a comparison: everything inside, nothing loaded, opens offline.
+
+mod comparison;
+mod counterexample;
+mod definitions;
+mod figures;
+mod page;
+mod run;
+mod tables;
+
+use crate::{error::ReportError, record::RunRecord};
+
+/// The report of one run. If a verdict is violated, it shows what contradicts what, and the
+/// timeline, in place of all performance.
+///
+/// # Errors
+///
+/// If a plot cannot be drawn.
+pub fn render_run(record: &RunRecord) -> Result<String, ReportError> {
+    run::render(record)
+}
+
+/// The report of several runs on common axes.
+///
+/// # Errors
+///
+/// If there are fewer than two runs, if they mix virtual and wall-clock time, or if a plot cannot
+/// be drawn.
+pub fn render_comparison(records: &[RunRecord]) -> Result<String, ReportError> {
+    comparison::render(records)
+}
+
+/// Text as it may stand in HTML or XML, in attributes too.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,268 @@
+//! The tables of a report.
+
+use super::{escape, page::paragraph};
+use crate::{
+    elections::{Trial, TrialOutcome},
+    record::RunRecord,
+    statistics::Quantiles,
+    summary::{Cost, Summary},
+    table::{grouped, number, significant},
+};
+
+/// A table from its head and its rows, all cells already HTML.
+pub(super) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let head: String = head.iter().map(|cell| format!("<th>{cell}</th>")).collect();
+    let rows: String = rows
+        .iter()
+        .map(|row| {
+            let cells: String = row.iter().map(|cell| format!("<td>{cell}</td>")).collect();
+            format!("<tr>{cells}</tr>\n")
+        })
+        .collect();
+    format!(
+        "<div class=\"scroll\"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
+    )
+}
+
+/// A number, or a dash.
+pub(super) fn cell(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), significant)
+}
+
+/// The head above [`quantile_row`]s.
+pub(super) const QUANTILES: [&str; 10] = [
+    "milliseconds",
+    "n",
+    "min",
+    "p50 <small>(95 % interval)</small>",
+    "mean",
+    "p90",
+    "p95",
+    "p99",
+    "p99.9",
+    "max",
+];
+
+/// One distribution as a row; `name` is HTML.
+pub(super) fn quantile_row(name: &str, quantiles: &Quantiles) -> Vec<String> {
+    let interval = match (quantiles.p50_low, quantiles.p50_high) {
+        (Some(low), Some(high)) => {
+            format!(" <small>({} to {})</small>", significant(low), significant(high))
+        }
+        _ => String::new(),
+    };
+    vec![
+        name.to_owned(),
+        grouped(quantiles.n as f64),
+        cell(quantiles.min),
+        format!("{}{interval}", cell(quantiles.p50)),
+        cell(quantiles.mean),
+        cell(quantiles.p90),
+        cell(quantiles.p95),
+        cell(quantiles.p99),
+        cell(quantiles.p999),
+        cell(quantiles.max),
+    ]
+}
+
+/// The distributions of a run that have samples.
+pub(super) fn distributions(summary: &Summary) -> Vec<(&'static str, Quantiles)> {
+    let latency = summary.commit_latency_ms;
+    let all = [
+        ("client-visible outage", summary.outage_ms),
+        ("election time", summary.election_ms),
+        ("commit latency, client", latency.map(|l| l.client)),
+        ("… while no fault was under way", latency.map(|l| l.client_undisturbed)),
+        ("commit latency, inside the leader", latency.map(|l| l.leader.latency)),
+        ("read latency, client", summary.read_latency_ms),
+    ];
+    all.into_iter().filter_map(|(name, q)| Some((name, q.filter(|q| q.n > 0)?))).collect()
+}
+
+/// The trials of a run, one row each.
+pub(super) fn trials(record: &RunRecord, trials: &[Trial]) -> String {
+    let head = [
+        "trial",
+        "at (s)",
+        "fault",
+        "struck",
+        "led before",
+        "outcome",
+        "election (ms)",
+        "vote rounds (ms)",
+        "outage (ms)",
+        "lost campaigns",
+    ];
+    let nodes = |trial: &Trial| {
+        let nodes: Vec<String> = trial.nodes.iter().map(ToString::to_string).collect();
+        nodes.join(", ")
+    };
+    let rows: Vec<Vec<String>> = trials
+        .iter()
+        .map(|trial| {
+            let election = trial.election();
+            let mut outcome = trial.outcome_in_words();
+            if election.is_some_and(|election| election.counted_from > trial.start) {
+                outcome.push_str("; counted from the return of the quorum");
+            }
+            vec![
+                trial.number.to_string(),
+                format!("{:.2}", record.seconds(trial.start)),
+                escape(&trial.kind),
+                escape(&nodes(trial)),
+                trial.leader.map_or("–".into(), |(node, epoch)| {
+                    format!("{node} <small>({epoch})</small>")
+                }),
+                format!("<span class=\"wrap\">{}</span>", escape(&outcome)),
+                cell(election.map(crate::elections::Election::election_ms)),
+                cell(election.and_then(crate::elections::Election::vote_rounds_ms)),
+                cell(trial.outage_ms()),
+                election.map_or("–".into(), |election| election.lost_campaigns.to_string()),
+            ]
+        })
+        .collect();
+    table(&head, &rows)
+}
+
+/// How many trials measured no election, and why; nothing if all did.
+pub(super) fn trials_left_out(trials: &[Trial]) -> String {
+    let count = |wanted: &TrialOutcome| trials.iter().filter(|t| t.outcome == *wanted).count();
+    let reasons: Vec<String> = [
+        (TrialOutcome::LeaderNotStruck, "did not strike the leader"),
+        (TrialOutcome::NobodyLed, "struck while nobody led"),
+        (TrialOutcome::NobodyElected, "ended with nobody elected"),
+    ]
+    .iter()
+    .filter_map(|(outcome, words)| match count(outcome) {
+        0 => None,
+        n => Some(format!("{n} {words}")),
+    })
+    .collect();
+    if reasons.is_empty() {
+        return String::new();
+    }
+    paragraph(&format!(
+        "Of {} trials {}: these give no election time.",
+        trials.len(),
+        reasons.join(", ")
+    ))
+}
+
+/// The fairness ledger, one row for each side; the first of each pair is HTML.
+pub(super) fn costs(sides: &[(String, Cost)]) -> String {
+    let head = [
+        "",
+        "commands committed",
+        "messages each",
+        "bytes each",
+        "syncs each",
+        "messages",
+        "bytes",
+        "syncs",
+        "elections",
+    ];
+    let count =
+        |value: Option<u64>| value.map_or_else(|| "–".into(), |value| grouped(value as f64));
+    let rows: Vec<Vec<String>> = sides
+        .iter()
+        .map(|(name, cost)| {
+            vec![
+                name.clone(),
+                grouped(cost.commits as f64),
+                cell(cost.messages_per_commit),
+                cell(cost.bytes_per_commit),
+                cell(cost.syncs_per_commit),
+                count(cost.messages),
+                count(cost.bytes),
+                count(cost.syncs),
+                cost.elections.to_string(),
+            ]
+        })
+        .collect();
+    table(&head, &rows)
+}
+
+/// What the schedule expected.
+pub(super) fn expectations(record: &RunRecord) -> String {
+    let rows: Vec<Vec<String>> = record
+        .expectations
+        .iter()
+        .map(|expectation| {
+            let word = match expectation.held {
+                true => "<span class=\"ok-word\">held</span>",
+                false => "<span class=\"violated-word\">not held</span>",
+            };
+            vec![
+                escape(&expectation.name),
+                format!("<span class=\"left\">{word}</span>"),
+                format!("<span class=\"wrap\">{}</span>", escape(&expectation.detail)),
+            ]
+        })
+        .collect();
+    table(&["expected", "", "seen"], &rows)
+}
+
+/// Where the run was made, and how to make it again.
+pub(super) fn environment(record: &RunRecord) -> String {
+    let meta = &record.metadata;
+    let mut facts: Vec<(String, String)> = vec![
+        ("command".into(), meta.command.clone()),
+        ("commit".into(), meta.commit.clone()),
+        ("started".into(), meta.started_at.clone()),
+        ("target".into(), format!("{} ({})", meta.target, meta.clock)),
+        ("durability".into(), meta.durability.clone()),
+        ("schedule".into(), format!("{} ({})", meta.schedule, meta.schedule_digest)),
+        ("seed".into(), meta.seed.to_string()),
+    ];
+    facts.extend(meta.host.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let facts: String = facts
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| match name.as_str() {
+            "command" => format!("<dt>{name}</dt><dd><code>{}</code></dd>\n", escape(value)),
+            _ => format!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(value)),
+        })
+        .collect();
+    format!("<dl>\n{facts}</dl>\n")
+}
+
+/// The prediction, part by part; the first of each pair is HTML.
+pub(super) fn predictions(sides: &[(String, crate::prediction::Prediction)]) -> String {
+    let head = [
+        "",
+        "elections",
+        "survivors",
+        "smallest timeout p50",
+        "less the phase",
+        "plus vote rounds p50",
+        "predicted p50",
+        "measured p50",
+        "difference",
+    ];
+    let ms = |value| number(Some(value), "ms");
+    let rows: Vec<Vec<String>> = sides
+        .iter()
+        .map(|(name, p)| {
+            vec![
+                name.clone(),
+                p.n.to_string(),
+                p.survivors.to_string(),
+                ms(p.smallest_timeout_p50_ms),
+                ms(p.phase_mean_ms),
+                ms(p.vote_rounds_p50_ms),
+                format!(
+                    "{} <small>({} to {})</small>",
+                    ms(p.predicted_p50_ms),
+                    significant(p.predicted_p50_low_ms),
+                    significant(p.predicted_p50_high_ms)
+                ),
+                ms(p.measured_p50_ms),
+                format!("{:+.1} %", p.relative_difference * 100.0),
+            ]
+        })
+        .collect();
+    table(&head, &rows)
+}
