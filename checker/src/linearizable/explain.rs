@@ -1,5 +1,7 @@
 //! A contradiction in words.
 
+use std::collections::BTreeSet;
+
 use consensus_core::history::{Call, Operation, Outcome};
 
 use super::{
@@ -72,9 +74,30 @@ pub fn holder(operation: &Operation) -> Option<Option<&str>> {
 
 /// Tells the story of the few operations that contradict each other.
 pub fn explain(register: &Register<'_>, core: &[usize]) -> Counterexample {
+    let core = &with_writers(register, core);
     stale(register, core)
         .or_else(|| shared(register, core))
         .unwrap_or_else(|| unordered(register, core))
+}
+
+/// The operations, and those that alone wrote what they saw: when that was may not matter to the
+/// contradiction, but a reader asks where the values came from.
+fn with_writers(register: &Register<'_>, core: &[usize]) -> Vec<usize> {
+    let mut all: BTreeSet<usize> = core.iter().copied().collect();
+    for state in core.iter().filter_map(|&operation| seen(register, operation)) {
+        if let [writer] = writers(register, state)[..] {
+            all.insert(writer);
+        }
+    }
+    let mut all: Vec<usize> = all.into_iter().collect();
+    all.sort_by_key(|&operation| register.operations[operation].invoked);
+    all
+}
+
+/// All operations that may have written a state.
+fn writers(register: &Register<'_>, state: State) -> Vec<usize> {
+    let operations = 0..register.operations.len();
+    operations.filter(|&operation| left(register, operation) == Some(state)).collect()
 }
 
 /// The states that an operation saw and left, as far as its answer tells.
@@ -106,13 +129,11 @@ fn stale(register: &Register<'_>, core: &[usize]) -> Option<Counterexample> {
         let overtaking = core.iter().filter(acknowledged);
         let later =
             *overtaking.max_by_key(|&&operation| register.operations[operation].completed)?;
-        let mut writers = (0..register.operations.len())
-            .filter(|&operation| operation != last && left(register, operation) == Some(state))
-            .peekable();
-        let written = writers.peek().copied();
-        let overtaken = writers.all(|writer| ended_before(register, writer, later));
-        (overtaken && (state == NOTHING || written.is_some()))
-            .then(|| quick::stale(register, written, later, last))
+        let mut writers = writers(register, state);
+        writers.retain(|&writer| writer != last);
+        let overtaken = writers.iter().all(|&writer| ended_before(register, writer, later));
+        let is_written = state == NOTHING || !writers.is_empty();
+        (overtaken && is_written).then(|| quick::stale(register, later, last, core.iter().copied()))
     })
 }
 
@@ -125,9 +146,7 @@ fn shared(register: &Register<'_>, core: &[usize]) -> Option<Counterexample> {
     taken.sort_unstable();
     let pair = taken.windows(2).find(|pair| pair[0].0 == pair[1].0)?;
     let state = pair[0].0;
-    let writers = (0..register.operations.len())
-        .filter(|&operation| left(register, operation) == Some(state))
-        .count();
+    let writers = writers(register, state).len();
     if writers + usize::from(state == NOTHING) != 1 {
         return None;
     }
@@ -152,17 +171,22 @@ fn holder_before(operation: &Operation) -> Option<&str> {
 
 /// Nothing simpler can be said than that there is no order.
 fn unordered(register: &Register<'_>, core: &[usize]) -> Counterexample {
-    let operations: Vec<&Operation> = core.iter().map(|&one| register.operations[one]).collect();
-    let last = operations.iter().max_by_key(|operation| operation.completed);
-    let summary = match last {
-        Some(last) if operations.len() > 1 => format!(
-            "the {} found {}, and no order of the {} operations listed explains their answers",
-            call(last),
-            answer(last),
-            operations.len()
+    // The last one to see something certain is the one whose answer surprises.
+    let last = core.iter().copied().max_by_key(|&operation| {
+        (seen(register, operation).is_some(), register.operations[operation].invoked)
+    });
+    let surprise = last.map(|last| {
+        let verb = seen(register, last).map_or("was told", |_| "found");
+        let last = register.operations[last];
+        format!("the {} {verb} {}", call(last), answer(last))
+    });
+    let summary = match surprise {
+        Some(surprise) if core.len() == 1 => format!("{surprise}, which nothing explains"),
+        surprise => format!(
+            "{}no order of the {} operations listed explains their answers",
+            surprise.map(|surprise| surprise + ", and ").unwrap_or_default(),
+            core.len()
         ),
-        Some(last) => format!("the {} found {}, which nothing explains", call(last), answer(last)),
-        None => "no order explains the answers".to_owned(),
     };
-    Counterexample::new(summary).operations(operations)
+    Counterexample::new(summary).operations(core.iter().map(|&one| register.operations[one]))
 }

@@ -50,10 +50,10 @@ fn impossible_answer(register: &Register<'_>) -> Option<Counterexample> {
 
 /// Somebody saw a value that nothing had written yet.
 fn out_of_nowhere(register: &Register<'_>, sights: &[Sight]) -> Option<Counterexample> {
-    let mut written: Vec<Option<(u64, usize)>> = vec![None; register.states];
+    let mut written: Vec<Option<u64>> = vec![None; register.states];
     for (operation, meaning) in register.meanings.iter().enumerate() {
         let Some(next) = meaning.change.and_then(|change| change.next) else { continue };
-        let from = (register.operations[operation].invoked.0, operation);
+        let from = register.operations[operation].invoked.0;
         let first = &mut written[next as usize];
         *first = Some(first.map_or(from, |first| first.min(from)));
     }
@@ -65,14 +65,25 @@ fn out_of_nowhere(register: &Register<'_>, sights: &[Sight]) -> Option<Counterex
                     format!("the {} found {}, which nobody wrote", call(seen), answer(seen));
                 Some(Counterexample::new(summary).operations([seen]))
             }
-            Some((from, writer)) if from > sight.completed => {
-                let writer = register.operations[writer];
+            Some(from) if from > sight.completed => {
+                let writers = writers_of(register, sight.state);
                 let summary =
                     format!("the {} found {} before anybody sent it", call(seen), answer(seen));
-                Some(Counterexample::new(summary).operations([writer, seen]))
+                Some(Counterexample::new(summary).operations(writers.chain([seen])))
             }
             Some(_) => None,
         }
+    })
+}
+
+/// Everything that may have written a state.
+fn writers_of<'r, 'a>(
+    register: &'r Register<'a>,
+    state: State,
+) -> impl Iterator<Item = &'a Operation> + use<'r, 'a> {
+    let operations = register.meanings.iter().zip(&register.operations);
+    operations.filter_map(move |(meaning, &operation)| {
+        meaning.change.filter(|change| change.next == Some(state)).map(|_| operation)
     })
 }
 
@@ -103,8 +114,10 @@ fn overwritten(register: &Register<'_>, sights: &[Sight]) -> Option<Counterexamp
         let before = changes.partition_point(|change| change.completed < sight.invoked);
         let later = &changes[latest[..before].last().copied()?];
         let follows = written.is_none() || later.invoked > written_by;
-        (known && follows && later.operation != sight.operation)
-            .then(|| stale(register, written, later.operation, sight.operation))
+        (known && follows && later.operation != sight.operation).then(|| {
+            let all = [later.operation, sight.operation].into_iter().chain(written);
+            stale(register, later.operation, sight.operation, all)
+        })
     })
 }
 
@@ -151,11 +164,11 @@ fn latest_start(changes: &[Change]) -> Vec<usize> {
 }
 
 /// The story of a stale answer, told in the same words wherever it is found.
-pub fn stale(
-    register: &Register<'_>,
-    written: Option<usize>,
+pub fn stale<'a>(
+    register: &Register<'a>,
     later: usize,
     seen: usize,
+    all: impl IntoIterator<Item = usize>,
 ) -> Counterexample {
     let [later, seen] = [later, seen].map(|operation| register.operations[operation]);
     let summary = format!(
@@ -164,8 +177,8 @@ pub fn stale(
         answer(seen),
         call(later)
     );
-    let written = written.map(|writer| register.operations[writer]);
-    Counterexample::new(summary).operations([later, seen].into_iter().chain(written))
+    let all = all.into_iter().map(|operation| register.operations[operation]);
+    Counterexample::new(summary).operations(all)
 }
 
 /// What an answer tells about the log: its revision, unless it told none.
