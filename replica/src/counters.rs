@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 macro_rules! counters {
     ($($(#[doc = $help:literal])+ $name:ident: $kind:ident,)*) => {
@@ -16,7 +16,7 @@ macro_rules! counters {
         }
 
         /// The counts at a moment.
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
         pub struct Counts {
             $($(#[doc = $help])+ pub $name: u64,)*
         }

@@ -16,6 +16,7 @@ mod directory;
 mod sled;
 
 pub use directory::Directory;
+pub(crate) use directory::replace;
 pub use sled::SledStorage;
 
 /// Which backend holds the log.

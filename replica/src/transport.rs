@@ -14,6 +14,8 @@ mod wire {
     tonic::include_proto!("consensus.transport.v1");
 }
 
+use std::time::Duration;
+
 use consensus_core::{GroupId, NodeId};
 use tonic::Status;
 
@@ -22,6 +24,11 @@ pub use outgoing::Outgoing;
 
 /// The largest packet that is accepted, in bytes: one command may be alone in a batch, but whole.
 const MAX_PACKET_BYTES: usize = 32 << 20;
+
+/// How often a quiet connection is tried, and how long it may stay mute then.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);
+/// How much may be under way to a peer before it must take something, in bytes.
+const WINDOW_BYTES: u32 = 8 << 20;
 
 /// What both ends of a stream must agree on.
 #[derive(Clone, PartialEq, Eq, Debug)]

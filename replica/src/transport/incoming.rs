@@ -6,10 +6,14 @@ use bytes::Bytes;
 use consensus_core::NodeId;
 use faults::Channel;
 use prost::Message as _;
-use tonic::{Request, Response, Status, Streaming};
+use tokio::net::TcpListener;
+use tonic::{
+    Request, Response, Status, Streaming,
+    transport::server::{Server, TcpIncoming},
+};
 
 use super::{
-    Identity, MAX_PACKET_BYTES, Outgoing,
+    Identity, KEEP_ALIVE, MAX_PACKET_BYTES, Outgoing, WINDOW_BYTES,
     wire::{
         Envelope, Farewell, Packet,
         packet::Content,
@@ -47,9 +51,20 @@ enum Dropped {
 }
 
 impl Incoming {
-    /// The gRPC service.
-    pub fn into_service(self) -> TransportServer<impl Transport> {
-        TransportServer::new(self).max_decoding_message_size(MAX_PACKET_BYTES)
+    /// Serves peers until the task is ended.
+    pub async fn serve(self, listener: TcpListener) {
+        let service = TransportServer::new(self).max_decoding_message_size(MAX_PACKET_BYTES);
+        let served = Server::builder()
+            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .http2_keepalive_interval(Some(KEEP_ALIVE))
+            .http2_keepalive_timeout(Some(KEEP_ALIVE))
+            .add_service(service)
+            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the server for peers ended");
+        }
     }
 
     fn take(&self, from: NodeId, frame: Bytes) -> Result<(), Dropped> {

@@ -1,6 +1,6 @@
 //! The calling end: one task per peer keeps a stream to it alive.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use consensus_core::NodeId;
@@ -14,7 +14,7 @@ use tokio::{
 use tonic::transport::Endpoint;
 
 use super::{
-    Identity,
+    Identity, KEEP_ALIVE, WINDOW_BYTES,
     queue::FrameQueue,
     wire::{Envelope, transport_client::TransportClient},
 };
@@ -31,10 +31,6 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// How long a peer may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often a connection is tried, and how long it may stay mute.
-const KEEP_ALIVE: Duration = Duration::from_secs(2);
-/// How much may be under way to a peer before it must take something, in bytes.
-const WINDOW_BYTES: u32 = 8 << 20;
 
 /// Everything that leaves for other replicas.
 #[derive(Debug)]
@@ -49,7 +45,7 @@ pub struct Outgoing {
 struct Peer {
     node: NodeId,
     queue: Arc<FrameQueue>,
-    address: watch::Sender<Option<SocketAddr>>,
+    address: watch::Sender<Option<String>>,
     /// The peer was heard of: it is worth calling at once.
     heard: Notify,
 }
@@ -77,10 +73,16 @@ impl Outgoing {
         outgoing
     }
 
-    /// Learns where a peer is; a new address is called at once.
-    pub fn locate(&self, node: NodeId, address: SocketAddr) {
+    /// Learns where a peer is, as `host:port`; a new address is called at once.
+    pub fn locate(&self, node: NodeId, address: &str) {
         if let Some(peer) = self.peers.get(&node) {
-            peer.address.send_if_modified(|known| known.replace(address) != Some(address));
+            peer.address.send_if_modified(|known| {
+                let moved = known.as_deref() != Some(address);
+                if moved {
+                    *known = Some(address.to_owned());
+                }
+                moved
+            });
         }
     }
 
@@ -100,14 +102,14 @@ impl Outgoing {
             .without_max_times();
         let mut pause = pauses.build();
         loop {
-            let Some(target) = *address.borrow_and_update() else {
+            let Some(target) = address.borrow_and_update().clone() else {
                 if address.changed().await.is_err() {
                     return;
                 }
                 continue;
             };
             tokio::select! {
-                ended = self.call(peer, target, || pause = pauses.build()) => {
+                ended = self.call(peer, &target, || pause = pauses.build()) => {
                     tracing::debug!(peer = %peer.node, %target, "{ended}");
                 }
                 // A peer that moved is not waited for where it was.
@@ -122,9 +124,12 @@ impl Outgoing {
     }
 
     /// Calls a peer and talks until the stream ends; says why it did.
-    async fn call(&self, peer: &Peer, to: SocketAddr, connected: impl FnOnce()) -> String {
-        let endpoint = Endpoint::from_shared(format!("http://{to}"))
-            .expect("a socket's address makes a URI")
+    async fn call(&self, peer: &Peer, to: &str, connected: impl FnOnce()) -> String {
+        let endpoint = match Endpoint::from_shared(format!("http://{to}")) {
+            Ok(endpoint) => endpoint,
+            Err(error) => return format!("no address: {error}"),
+        };
+        let endpoint = endpoint
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_TIMEOUT)
             .initial_stream_window_size(WINDOW_BYTES)

@@ -1,0 +1,196 @@
+//! The gateway: the web server of the setting. It keeps no state of its own that matters, finds the
+//! replicas by gossip, and takes each request to the leader.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use axum::{
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::IntoResponse,
+    routing::get,
+};
+use consensus_core::{Draw, NodeId, Status};
+use gossip::{Metadata, gateway_id};
+use tokio::{
+    sync::{Semaphore, oneshot, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    client::{Client, ClientOptions},
+    config::{Addresses, Listen, Parent, ReplicaError},
+    counters::Counters,
+    http::{
+        api::{Call, Reason, Refused, Reply},
+        extract::Terms,
+        kv::{self, Serve},
+        server::MAX_IN_FLIGHT,
+    },
+    links::Links,
+    listen,
+    membership::{self, Membership, Start, View},
+    process,
+};
+
+/// One gateway.
+#[derive(Clone, Debug)]
+pub struct GatewayConfig {
+    /// The cluster's name: gossip of other clusters is dropped.
+    pub cluster: String,
+    /// HTTP, for clients. Port 0 takes a free one, and so does a port that is in use.
+    pub client: SocketAddr,
+    /// UDP, for gossip.
+    pub gossip: SocketAddr,
+    /// The address under which others reach this host; needed if the others are unspecified.
+    pub advertise: Option<IpAddr>,
+    /// Gossip addresses of replicas, of which one must be there.
+    pub seeds: Vec<SocketAddr>,
+    /// Where to write [`ADDRESS_FILE`](crate::ADDRESS_FILE), if anywhere.
+    pub data: Option<PathBuf>,
+    /// What the parent's end means.
+    pub parent: Parent,
+    /// How requests are taken to the leader.
+    pub client_options: ClientOptions,
+}
+
+impl GatewayConfig {
+    /// A gateway on loopback, on free ports.
+    pub fn new(cluster: impl Into<String>, seeds: Vec<SocketAddr>) -> Self {
+        let Listen { client, gossip, .. } = Listen::default();
+        Self {
+            cluster: cluster.into(),
+            client,
+            gossip,
+            advertise: None,
+            seeds,
+            data: None,
+            parent: Parent::Outlive,
+            client_options: ClientOptions::default(),
+        }
+    }
+}
+
+/// What the handlers share.
+struct Gateway {
+    client: Client,
+    counters: Arc<Counters>,
+    view: watch::Receiver<View>,
+    in_flight: Semaphore,
+}
+
+/// Runs one gateway until it is told to stop by SIGTERM or ctrl-c.
+///
+/// # Errors
+///
+/// If it cannot start.
+pub async fn run(config: GatewayConfig) -> Result<(), ReplicaError> {
+    process::follow(config.parent)?;
+    let listener = listen::tcp(config.client).await?;
+    let socket = listen::udp(config.gossip).await?;
+    let addresses = Addresses {
+        client: listen::reached_at(listener.local_addr(), config.advertise)?,
+        peer: None,
+        gossip: listen::reached_at(socket.local_addr(), config.advertise)?,
+    };
+    // Gateways come and go without a disk: the clock gives each life a name of its own.
+    let node = gateway_id(u32::from(addresses.gossip.port()));
+    let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |age| age.as_secs());
+
+    let mut tasks = JoinSet::new();
+    let counters = Arc::new(Counters::default());
+    let (view, view_of) = watch::channel(View::default());
+    let (leave, leaving) = oneshot::channel();
+    let (_, status) = watch::channel(Status::default());
+    let metadata = Metadata { client_address: addresses.client.to_string(), ..Metadata::default() };
+    let membership = Membership {
+        socket: Arc::new(socket),
+        links: Arc::new(Links::new(node, None)),
+        counters: Arc::clone(&counters),
+        view,
+        metadata,
+        status,
+        leave: leaving,
+    };
+    let beginning = Start {
+        cluster: config.cluster,
+        identity: gossip::Identity { node, address: addresses.gossip, start },
+        seeds: config.seeds,
+        draw: Draw::new(start),
+    };
+    tasks.spawn(async move {
+        if let Err(error) = membership.run(beginning).await {
+            tracing::error!(%error, "gossip ended");
+        }
+    });
+    let gateway = Arc::new(Gateway {
+        client: Client::new([], config.client_options)?,
+        counters,
+        view: view_of,
+        in_flight: Semaphore::new(MAX_IN_FLIGHT),
+    });
+    tasks.spawn(follow_view(Arc::clone(&gateway)));
+    let routes = kv::routes::<Gateway>()
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(gateway);
+    tasks.spawn(listen::serve_http(listener, routes));
+    if let Some(directory) = &config.data {
+        addresses.write(directory)?;
+    }
+    tracing::info!(client = %addresses.client, gossip = %addresses.gossip, "the gateway started");
+    process::told_to_stop().await;
+    membership::leave(leave).await;
+    Ok(())
+}
+
+/// Tells the client what gossip knows of the replicas.
+async fn follow_view(gateway: Arc<Gateway>) {
+    let mut view = gateway.view.clone();
+    loop {
+        {
+            let view = view.borrow_and_update();
+            for member in view.members.iter().filter(|member| !member.gateway) {
+                gateway.client.locate(member.node, &member.client_address);
+            }
+            if let Some(leader) = view.leader {
+                gateway.client.suggest_leader(leader);
+            }
+        }
+        if view.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Serve for Gateway {
+    async fn serve(&self, call: Call, terms: Terms) -> (Reply, Option<NodeId>) {
+        self.counters.requests_total.add(1);
+        let Ok(_permit) = self.in_flight.try_acquire() else {
+            self.counters.limited_total.add(1);
+            let refused = Refused::new(Reason::Overloaded, "too many requests are under way here");
+            return (Reply::Refused(refused), None);
+        };
+        let (reply, performed) = self.client.send(&call, terms.numbered, terms.deadline).await;
+        self.counters.forwarded_total.add(u64::from(performed.attempts));
+        (reply, self.client.leader())
+    }
+}
+
+async fn readyz(State(gateway): State<Arc<Gateway>>) -> (StatusCode, &'static str) {
+    match gateway.view.borrow().leader {
+        Some(_) => (StatusCode::OK, "ready\n"),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "no leader is known\n"),
+    }
+}
+
+async fn metrics(State(gateway): State<Arc<Gateway>>) -> impl IntoResponse {
+    let mut text = String::new();
+    gateway.counters.read().render(&mut text);
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+}

@@ -1,0 +1,426 @@
+//! One replica, from its start to its end.
+
+use std::{sync::Arc, time::Duration};
+
+use consensus_core::{
+    Draw, GroupId, NodeId, Protocol, Status, history::Sample, storage::StorageError,
+};
+use gossip::Metadata;
+use tokio::{
+    net::{TcpListener, UdpSocket},
+    sync::{Semaphore, mpsc, oneshot, watch},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock,
+    config::{Addresses, ReplicaConfig, ReplicaError, Sampling},
+    counters::Counters,
+    http::{
+        exchange::http_client,
+        forward::Forwarder,
+        server::{self, About, MAX_IN_FLIGHT, Server},
+    },
+    links::Links,
+    listen,
+    membership::{self, Membership, Start, View},
+    process,
+    runtime::{
+        Inspect, Inspection, Loop,
+        consensus::{Consensus, Item, Surroundings},
+        disk::{Disk, DiskQueue},
+        inbox::Inbox,
+        journal::{Journal, Lines, Live},
+    },
+    storage::Directory,
+    transport::{Identity, Incoming, Outgoing},
+};
+
+/// How many items from outside may wait for the consensus loop.
+const INBOX_CAPACITY: usize = 16_384;
+/// How long the threads may take to end in peace.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Runs one replica of a protocol until it is told to stop: by SIGTERM, by ctrl-c or by
+/// `POST /admin/stop`. Everything it needs from the disk is read before it listens anywhere.
+///
+/// # Errors
+///
+/// If it cannot start, or cannot go on: above all when its storage fails.
+pub async fn run<P: Protocol>(config: ReplicaConfig) -> Result<(), ReplicaError> {
+    process::follow(config.parent)?;
+    config.settings.validate()?;
+    let directory = Directory::open(&config.data)?;
+    let stop = CancellationToken::new();
+    let mut replica = Replica::start::<P>(&config, &directory, stop.clone()).await?;
+    tracing::info!(
+        node = %config.settings.node,
+        incarnation = directory.incarnation(),
+        protocol = P::NAME,
+        client = %replica.addresses.client,
+        gossip = %replica.addresses.gossip,
+        "started"
+    );
+    tokio::select! {
+        error = replica.threads.fails() => return Err(error),
+        () = stop.cancelled() => {}
+        () = process::told_to_stop() => {}
+    }
+    tracing::info!("stopping");
+    stop.cancel();
+    replica.stop().await
+}
+
+/// The parts of a running replica that its end is about.
+struct Replica {
+    addresses: Addresses,
+    threads: Threads,
+    leave: oneshot::Sender<oneshot::Sender<()>>,
+    /// Ends the consensus loop.
+    close_inbox: Box<dyn Fn() + Send>,
+    /// Ends the disk thread, once it did what is queued.
+    finish_disk: Box<dyn Fn() + Send>,
+    /// Everything on the runtime: gone with this.
+    _tasks: JoinSet<()>,
+}
+
+impl Replica {
+    async fn start<P: Protocol>(
+        config: &ReplicaConfig,
+        directory: &Directory,
+        stop: CancellationToken,
+    ) -> Result<Self, ReplicaError> {
+        let node = config.settings.node;
+        let mut storage = config.storage.open::<P::Record>(directory)?;
+        let recovered = storage.recover()?;
+        let sockets = Sockets::bind(config).await?;
+        let (journal, live) = Journal::open(directory.path(), directory.incarnation())?;
+
+        let mut tasks = JoinSet::new();
+        let counters = Arc::new(Counters::default());
+        let links = Arc::new(Links::new(node, config.links.as_ref()));
+        let identity = Identity {
+            cluster: config.cluster.clone(),
+            group: GroupId::default(),
+            protocol: P::NAME,
+            node,
+        };
+        let outgoing = Outgoing::start(
+            identity.clone(),
+            config.settings.peers(),
+            Arc::clone(&links),
+            Arc::clone(&counters),
+            &mut tasks,
+        );
+        let inbox = Arc::new(Inbox::<Item<P>>::new(INBOX_CAPACITY));
+        let queue = Arc::new(DiskQueue::<P>::default());
+        let (status, status_of) = watch::channel(Status { node, ..Status::default() });
+        let about = About {
+            node,
+            incarnation: directory.incarnation(),
+            cluster: config.cluster.clone(),
+            protocol: P::NAME.to_owned(),
+            storage: config.storage,
+            durability: storage.durability(),
+        };
+
+        let mut threads = Threads::new();
+        let disk = Disk {
+            storage,
+            queue: Arc::clone(&queue),
+            inbox: Arc::clone(&inbox),
+            network: outgoing.clone(),
+            counters: Arc::clone(&counters),
+        };
+        threads.spawn("disk", move || disk.run())?;
+        let around = Surroundings {
+            node,
+            incarnation: directory.incarnation(),
+            inbox: Arc::clone(&inbox),
+            disk: Arc::clone(&queue),
+            network: outgoing.clone(),
+            journal,
+            status,
+            counters: Arc::clone(&counters),
+        };
+        let (protocol, seed) = (P::Config::from(config.settings.clone()), config.seed);
+        threads.spawn("consensus", move || {
+            Consensus::<P>::recover(around, protocol, seed, recovered).run()
+        })?;
+
+        let shared = Shared { identity, links, counters, outgoing, status: status_of, stop };
+        let consensus: Arc<dyn Loop> = inbox.clone();
+        let services = Services { about, consensus, shared, live };
+        let addresses = sockets.addresses;
+        let leave = services.start(config, directory, sockets, &mut tasks)?;
+        addresses.write(directory.path())?;
+        Ok(Self {
+            addresses,
+            threads,
+            leave,
+            close_inbox: Box::new(move || inbox.close()),
+            finish_disk: Box::new(move || queue.finish()),
+            _tasks: tasks,
+        })
+    }
+
+    /// Says goodbye, ends the loop, and then the disk, which syncs once more.
+    async fn stop(mut self) -> Result<(), ReplicaError> {
+        membership::leave(self.leave).await;
+        (self.close_inbox)();
+        self.threads.ends("consensus").await?;
+        (self.finish_disk)();
+        self.threads.ends("disk").await
+    }
+}
+
+/// What the replica listens on.
+struct Sockets {
+    client: TcpListener,
+    peer: TcpListener,
+    gossip: UdpSocket,
+    addresses: Addresses,
+}
+
+impl Sockets {
+    async fn bind(config: &ReplicaConfig) -> Result<Self, ReplicaError> {
+        let client = listen::tcp(config.listen.client).await?;
+        let peer = listen::tcp(config.listen.peer).await?;
+        let gossip = listen::udp(config.listen.gossip).await?;
+        let addresses = Addresses {
+            client: listen::reached_at(client.local_addr(), config.advertise)?,
+            peer: Some(listen::reached_at(peer.local_addr(), config.advertise)?),
+            gossip: listen::reached_at(gossip.local_addr(), config.advertise)?,
+        };
+        Ok(Self { client, peer, gossip, addresses })
+    }
+}
+
+/// What the services share.
+struct Shared {
+    identity: Identity,
+    links: Arc<Links>,
+    counters: Arc<Counters>,
+    outgoing: Arc<Outgoing>,
+    status: watch::Receiver<Status>,
+    stop: CancellationToken,
+}
+
+/// Everything that runs on the sockets.
+struct Services {
+    about: About,
+    consensus: Arc<dyn Loop>,
+    shared: Shared,
+    live: Live,
+}
+
+impl Services {
+    fn start(
+        self,
+        config: &ReplicaConfig,
+        directory: &Directory,
+        sockets: Sockets,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<oneshot::Sender<oneshot::Sender<()>>, ReplicaError> {
+        let Shared { links, counters, outgoing, status, .. } = &self.shared;
+        let (view, view_of) = watch::channel(View::default());
+        let (leave, leaving) = oneshot::channel();
+        let Addresses { client, peer, gossip } = sockets.addresses;
+        let membership = Membership {
+            socket: Arc::new(sockets.gossip),
+            links: Arc::clone(links),
+            counters: Arc::clone(counters),
+            view,
+            metadata: Metadata {
+                peer_address: peer.map(|peer| peer.to_string()).unwrap_or_default(),
+                client_address: client.to_string(),
+                protocol: self.about.protocol.clone(),
+                ..Metadata::default()
+            },
+            status: status.clone(),
+            leave: leaving,
+        };
+        let start = Start {
+            cluster: config.cluster.clone(),
+            identity: gossip::Identity {
+                node: self.about.node,
+                address: gossip,
+                start: self.about.incarnation,
+            },
+            seeds: config.seeds.clone(),
+            draw: Draw::new(config.seed),
+        };
+        tasks.spawn(async move {
+            if let Err(error) = membership.run(start).await {
+                tracing::error!(%error, "gossip ended");
+            }
+        });
+        tasks.spawn(locate_peers(view_of.clone(), Arc::clone(outgoing)));
+        if let Some(sampling) = config.sampling.clone() {
+            let samples = Lines::open(directory.path().join("samples.jsonl"))?;
+            let consensus = Arc::clone(&self.consensus);
+            tasks.spawn(sample(sampling, samples, consensus, view_of.clone()));
+        }
+        self.serve_peers(sockets.peer, tasks);
+        self.serve_clients(sockets.client, view_of, tasks)?;
+        Ok(leave)
+    }
+
+    fn serve_peers(&self, listener: TcpListener, tasks: &mut JoinSet<()>) {
+        let Shared { identity, links, counters, outgoing, .. } = &self.shared;
+        let incoming = Incoming {
+            identity: identity.clone(),
+            links: Arc::clone(links),
+            counters: Arc::clone(counters),
+            consensus: Arc::clone(&self.consensus),
+            outgoing: Arc::clone(outgoing),
+        };
+        tasks.spawn(incoming.serve(listener));
+    }
+
+    fn serve_clients(
+        self,
+        listener: TcpListener,
+        view: watch::Receiver<View>,
+        tasks: &mut JoinSet<()>,
+    ) -> Result<(), ReplicaError> {
+        let Shared { links, counters, status, stop, .. } = self.shared;
+        let forwarder = Forwarder { node: self.about.node, http: http_client()?, view };
+        let server = Server {
+            about: self.about,
+            consensus: self.consensus,
+            status,
+            forwarder,
+            links,
+            counters,
+            live: self.live,
+            in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            stop,
+        };
+        let routes = server::routes(Arc::new(server));
+        tasks.spawn(listen::serve_http(listener, routes));
+        Ok(())
+    }
+}
+
+/// Tells the transport where gossip sees the peers.
+async fn locate_peers(mut view: watch::Receiver<View>, outgoing: Arc<Outgoing>) {
+    loop {
+        for member in &view.borrow_and_update().members {
+            if !member.gateway && !member.peer_address.is_empty() {
+                outgoing.locate(member.node, &member.peer_address);
+            }
+        }
+        if view.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes down what the replica believes, again and again.
+async fn sample(
+    sampling: Sampling,
+    mut samples: Lines,
+    consensus: Arc<dyn Loop>,
+    view: watch::Receiver<View>,
+) {
+    let mut ticks = interval(sampling.every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        let (answer, answered) = oneshot::channel();
+        let key = sampling.key.clone().map(Into::into);
+        if consensus.inspect(Inspect { key, answer }).is_err() {
+            continue;
+        }
+        let Ok(inspection) = answered.await else { return };
+        let sample = sampled(inspection, view.borrow().alive());
+        let written = samples.line(&sample).and_then(|_| samples.flush());
+        if let Err(error) = written {
+            tracing::error!(%error, "the state is no longer sampled");
+            return;
+        }
+    }
+}
+
+fn sampled(inspection: Inspection, alive: Vec<NodeId>) -> Sample {
+    let Inspection { status, value, .. } = inspection;
+    Sample {
+        at: clock::now(),
+        node: status.node,
+        up: true,
+        role: status.role,
+        epoch: status.epoch,
+        leader: status.leader,
+        commit: status.commit,
+        value: value.map(|value| String::from_utf8_lossy(&value).into_owned()),
+        alive,
+    }
+}
+
+/// The replica's own threads, and how they end.
+struct Threads {
+    ends: mpsc::UnboundedReceiver<(&'static str, Result<(), ReplicaError>)>,
+    ended: mpsc::UnboundedSender<(&'static str, Result<(), ReplicaError>)>,
+}
+
+impl Threads {
+    fn new() -> Self {
+        let (ended, ends) = mpsc::unbounded_channel();
+        Self { ends, ended }
+    }
+
+    fn spawn<F>(&mut self, name: &'static str, work: F) -> Result<(), ReplicaError>
+    where
+        F: FnOnce() -> Result<(), StorageError> + Send + 'static,
+    {
+        let ended = self.ended.clone();
+        let body = move || {
+            let worked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+            let result = match worked {
+                Ok(result) => result.map_err(ReplicaError::from),
+                Err(_) => Err(ReplicaError::Panicked(name)),
+            };
+            // Nobody listens any more only when the whole replica is gone.
+            let _ = ended.send((name, result));
+        };
+        let started = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+        started
+            .map(drop)
+            .map_err(|source| ReplicaError::System { action: "start a thread", source })
+    }
+
+    /// Waits until a thread fails.
+    async fn fails(&mut self) -> ReplicaError {
+        loop {
+            match self.ends.recv().await {
+                Some((_, Err(error))) => return error,
+                // The consensus loop ends without an error of its own when the disk is gone.
+                Some((_, Ok(()))) => {}
+                None => unreachable!("this struct holds a sender"),
+            }
+        }
+    }
+
+    /// Waits until the thread of this name ends.
+    async fn ends(&mut self, name: &str) -> Result<(), ReplicaError> {
+        let end = async {
+            loop {
+                match self.ends.recv().await {
+                    Some((ended, Ok(()))) if ended != name => {}
+                    Some((_, result)) => return result,
+                    None => unreachable!("this struct holds a sender"),
+                }
+            }
+        };
+        match timeout(STOP_LIMIT, end).await {
+            Ok(result) => result,
+            Err(_) => {
+                tracing::warn!(name, "a thread does not end; it is left behind");
+                Ok(())
+            }
+        }
+    }
+}
