@@ -1,5 +1,7 @@
 //! What becomes of a claim about a member (SWIM §4.2), and how a member defends itself.
 
+use std::cmp::Ordering;
+
 use consensus_core::{NodeId, Time};
 
 use crate::{
@@ -48,9 +50,15 @@ impl Gossip {
         }
         let accused = claimed.state != State::Alive && claimed.incarnation >= me.incarnation;
         let outlived = claimed.incarnation > me.incarnation;
-        if claimed.version() > me.version() {
-            // An earlier life under the same start said more than this one has.
+        let unknown_to_me = match claimed.version().cmp(&me.version()) {
+            Ordering::Less => false,
+            Ordering::Equal => claimed.metadata != me.metadata,
+            Ordering::Greater => true,
+        };
+        if unknown_to_me {
+            // An earlier life, whose start was not counted, said this. What is said now is newer.
             me.metadata_version = (claimed.metadata_version + 1).min(MAX_COUNTER);
+            self.rumours.spread(self.me, Topic::Metadata);
         }
         if accused || outlived {
             me.incarnation = claimed.incarnation.next();
@@ -213,28 +221,56 @@ impl Turn {
     }
 }
 
+/// Members and claims for the tests of several files.
 #[cfg(test)]
-mod tests {
+pub(crate) mod fixture {
     use std::net::SocketAddr;
 
-    use consensus_core::Draw;
-    use proptest::prelude::*;
+    use consensus_core::{Draw, NodeId, Time};
 
-    use super::*;
-    use crate::{Config, Identity, Incarnation, Member, Metadata};
+    use crate::{
+        Config, Gossip, Identity, Incarnation, Member, Metadata, Outbox, State, member::Claim,
+    };
 
-    const SUBJECT: NodeId = NodeId(9);
+    pub(crate) fn address(node: u64) -> SocketAddr {
+        let [.., high, low] = node.to_be_bytes();
+        SocketAddr::from(([10, 0, high, low], 7_000))
+    }
 
-    fn observer() -> Gossip {
-        let identity = Identity {
-            node: NodeId(1),
-            address: SocketAddr::from(([10, 0, 0, 1], 7_000)),
-            start: 1,
-        };
+    pub(crate) fn member(node: u64) -> Gossip {
+        let identity = Identity { node: NodeId(node), address: address(node), start: 1 };
         let (config, metadata, out) =
             (Config::new("test"), Metadata::default(), &mut Outbox::new());
         Gossip::new(config, identity, metadata, vec![], Draw::new(1), Time::ZERO, out).unwrap()
     }
+
+    pub(crate) fn observer() -> Gossip {
+        member(1)
+    }
+
+    pub(crate) fn alive(node: u64) -> Claim {
+        let member = Member {
+            node: NodeId(node),
+            address: address(node),
+            incarnation: Incarnation::of_start(1),
+            state: State::Alive,
+            metadata_version: 0,
+            metadata: Metadata::default(),
+        };
+        Claim { member, accusers: vec![] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use proptest::prelude::*;
+
+    use super::{fixture::observer, *};
+    use crate::{Incarnation, Member, Metadata};
+
+    const SUBJECT: NodeId = NodeId(9);
 
     /// A claim as some member could make it: the address belongs to the start, and the metadata to
     /// the start and its version.
@@ -354,5 +390,22 @@ mod tests {
         // The counter of starts went backwards: the group remembers better.
         assert_eq!(accuse(&mut gossip, 3, 4, State::Dead), Incarnation { start: 3, refutation: 5 });
         assert_eq!((gossip.counters.refutations, gossip.health.value()), (3, 3));
+    }
+
+    #[test]
+    fn what_an_uncounted_life_said_is_overruled() {
+        let mut gossip = observer();
+        let say = |gossip: &mut Gossip, version, commit| {
+            let mut earlier = fixture::alive(1);
+            earlier.member.metadata_version = version;
+            earlier.member.metadata.commit = commit;
+            gossip.merge(Time::ZERO, earlier, Source::Rumour, &mut Outbox::new());
+            gossip.me().metadata_version
+        };
+        assert_eq!(say(&mut gossip, 0, 0), 0, "this is what it says itself");
+        assert_eq!(say(&mut gossip, 0, 5), 1, "the same version, yet not its own");
+        assert_eq!(say(&mut gossip, 8, 7), 9);
+        assert_eq!(say(&mut gossip, 3, 7), 9, "long overruled");
+        assert_eq!(gossip.me().metadata.commit, 0);
     }
 }

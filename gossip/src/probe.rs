@@ -273,3 +273,32 @@ impl Gossip {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use consensus_core::Time;
+
+    use crate::{Outbox, gossip::Gossip, merge, merge::fixture};
+
+    /// SWIM §4.3: between two probes of one member lie at most 2n − 2 probes of others, and one that
+    /// is admitted in the middle of a round waits for no more than a round.
+    #[test]
+    fn everybody_is_probed_once_a_round() {
+        let mut gossip = fixture::observer();
+        let admit = |gossip: &mut Gossip, node| {
+            let claim = fixture::alive(node);
+            gossip.merge(Time::ZERO, claim, merge::Source::Rumour, &mut Outbox::new());
+        };
+        (10..20).for_each(|node| admit(&mut gossip, node));
+        for _ in 0..50 {
+            let round: BTreeSet<_> = (0..10).filter_map(|_| gossip.next_target()).collect();
+            assert_eq!(round.len(), 10);
+        }
+        let _ = gossip.next_target();
+        admit(&mut gossip, 20);
+        let rest: BTreeSet<_> = (0..10).filter_map(|_| gossip.next_target()).collect();
+        assert_eq!(rest.len(), 10, "nine of the round, and the newcomer among them");
+    }
+}

@@ -207,7 +207,89 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Incarnation, MAX_DATAGRAM_BYTES, Metadata};
+    use crate::{
+        Effect, Incarnation, MAX_DATAGRAM_BYTES, Metadata,
+        merge::{Source, fixture},
+    };
+
+    /// A member that knows these others, at these refutations.
+    fn knowing(node: u64, others: impl Iterator<Item = (u64, u64)>) -> Gossip {
+        let mut gossip = fixture::member(node);
+        for (other, refutation) in others {
+            let mut claim = fixture::alive(other);
+            claim.member.incarnation.refutation = refutation;
+            gossip.merge(Time::ZERO, claim, Source::Rumour, &mut Outbox::new());
+        }
+        gossip
+    }
+
+    /// Hands over what the two send each other until both are silent.
+    fn converse(one: &mut Gossip, other: &mut Gossip, out: &mut Outbox) -> usize {
+        let mut datagrams = 0;
+        loop {
+            let effects: Vec<_> = out.drain().collect();
+            let mut silent = true;
+            for effect in effects {
+                let Effect::Send { to, datagram } = effect else { continue };
+                let (from, receiver) = if to == other.me().address {
+                    (one.me().address, &mut *other)
+                } else if to == one.me().address {
+                    (other.me().address, &mut *one)
+                } else {
+                    continue;
+                };
+                receiver.receive(Time::ZERO, from, &datagram, out);
+                (datagrams, silent) = (datagrams + 1, false);
+            }
+            if silent {
+                return datagrams;
+            }
+        }
+    }
+
+    #[test]
+    fn one_exchange_makes_two_large_views_one() {
+        // Each knows members whom the other does not, and newer things of those whom both know.
+        let mut one = knowing(1, (100..700).map(|node| (node, node % 3)));
+        let mut other = knowing(2, (400..900).map(|node| (node, node % 2)));
+        let out = &mut Outbox::new();
+        one.send_digest_to(other.me().address, None, out);
+        let datagrams = converse(&mut one, &mut other, out);
+        assert_eq!(one.members().count(), 802);
+        assert!(one.members().eq(other.members()));
+        assert!(datagrams < 100, "{datagrams} datagrams");
+
+        // The second time there is nothing to say.
+        one.send_digest(NodeId(2), out);
+        let parts = out.effects().len();
+        assert_eq!(converse(&mut one, &mut other, out), parts);
+    }
+
+    #[test]
+    fn a_newcomer_learns_everybody_and_becomes_known() {
+        let mut newcomer = fixture::member(1);
+        let mut seed = knowing(2, (100..150).map(|node| (node, 0)));
+        let out = &mut Outbox::new();
+        newcomer.send_digest_to(seed.me().address, None, out);
+        converse(&mut newcomer, &mut seed, out);
+        assert!(newcomer.members().eq(seed.members()));
+        assert_eq!(newcomer.members().count(), 52);
+    }
+
+    #[test]
+    fn a_view_too_large_for_one_answer_arrives_in_several() {
+        let mut newcomer = fixture::member(1);
+        let mut seed = knowing(2, (100..1_000).map(|node| (node, 0)));
+        seed.config.max_sync_datagrams = 10;
+        let (out, mut known) = (&mut Outbox::new(), vec![1]);
+        while known[known.len() - 1] < 902 {
+            newcomer.send_digest_to(seed.me().address, None, out);
+            converse(&mut newcomer, &mut seed, out);
+            known.push(newcomer.members().count());
+            assert!(known.is_sorted_by(|a, b| a < b), "each answer brings more: {known:?}");
+        }
+        assert!(known.len() > 2 && seed.counters.refused > 0);
+    }
 
     proptest! {
         /// Together the parts name everybody once, and no identity falls between two of them.

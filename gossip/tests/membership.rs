@@ -140,6 +140,10 @@ fn a_process_that_slept_does_not_bury_the_others() {
 fn a_partition_is_seen_and_heals() {
     for seed in 0..10 {
         let mut network = Network::of(seed, 5);
+        if seed % 2 == 1 {
+            // With no seed to ask, they find each other because they do not forget the dead.
+            network.clear_seeds();
+        }
         network.partition(&[1, 2]);
         let dead = |network: &Network, observer, subject| {
             network.view(observer, subject) == Some(State::Dead)
@@ -261,9 +265,11 @@ fn a_node_that_lost_its_start_counter_is_taken_back_all_the_same() {
     let moved: SocketAddr = "10.0.9.9:7123".parse().unwrap();
     for dead_time in [Duration::ZERO, 10 * SECOND] {
         let mut network = Network::of(12, 5);
-        for _ in 0..3 {
+        for round in 0..3 {
             network.crash(3);
             network.start(3);
+            network.set_metadata(3, Metadata { epoch: Epoch::term(round), ..metadata(3) });
+            network.set_metadata(3, Metadata { epoch: Epoch::term(round + 1), ..metadata(3) });
             network.run_until(3 * SECOND, Network::all_see_all_alive);
         }
         network.crash(3);
@@ -277,6 +283,50 @@ fn a_node_that_lost_its_start_counter_is_taken_back_all_the_same() {
                     .values()
                     .all(|node| node.member(NodeId(3)).unwrap().address == moved)
         });
+        network.run(5 * SECOND);
+        let latest = metadata(3);
+        let seen = |node: &gossip::Gossip| node.member(NodeId(3)).unwrap().metadata == latest;
+        assert!(network.nodes.values().all(seen));
+    }
+}
+
+#[test]
+fn a_newcomer_at_the_address_of_the_dead_does_not_keep_them_alive() {
+    let mut network = Network::of(20, 5);
+    network.crash(3);
+    network.start_at(6, address(3), vec![address(1)]);
+    network.run_until(5 * SECOND, |network| {
+        network.all_see_all_alive() && network.all_others_think(3, State::Dead)
+    });
+    assert_eq!(network.node(1).node_at(address(3)), Some(NodeId(6)));
+}
+
+#[test]
+fn anti_entropy_tells_what_every_rumour_missed() {
+    let mut network = Network::of(21, 3);
+    // Node 3 hears nobody while node 4 joins, and node 4 never; later nobody talks of it any more.
+    let away = [(3, 1), (3, 2), (1, 3), (2, 3)];
+    away.iter().for_each(|&(from, to)| network.cut(from, to));
+    network.cut(3, 4);
+    network.cut(4, 3);
+    network.start(4);
+    network.run(Duration::from_millis(500));
+    away.iter().for_each(|&(from, to)| network.mend(from, to));
+    assert_eq!(network.view(3, 4), None);
+    network.run_until(10 * SECOND, |network| network.view(3, 4) == Some(State::Alive));
+}
+
+#[test]
+fn a_death_costs_nobody_elses_health() {
+    for seed in 0..20 {
+        let mut network = Network::of(seed, 7);
+        network.crash(4);
+        for _ in 0..100 {
+            network.run(Duration::from_millis(50));
+            let healthy = network.nodes.values().all(|node| node.local_health() == 0);
+            assert!(healthy, "the helpers' nacks say that the fault is not here");
+        }
+        assert!(network.all_others_think(4, State::Dead));
     }
 }
 

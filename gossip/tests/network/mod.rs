@@ -146,6 +146,15 @@ impl Network {
         self.cut.insert((NodeId(from), NodeId(to)));
     }
 
+    pub fn mend(&mut self, from: u64, to: u64) {
+        self.cut.remove(&(NodeId(from), NodeId(to)));
+    }
+
+    /// Takes the seeds from everybody.
+    pub fn clear_seeds(&mut self) {
+        self.nodes.values_mut().for_each(|node| node.set_seeds(Vec::new()));
+    }
+
     /// Cuts every link between the two sides, both ways.
     pub fn partition(&mut self, side: &[u64]) {
         let nodes: Vec<_> = self.nodes.keys().map(|node| node.0).collect();
