@@ -1,106 +1,135 @@
-//! Bringing a laggard up: learning the chosen slots it lacks, from whoever knows them.
+//! Bringing a laggard up: proposing again what was lost, and learning what was chosen meanwhile.
 //!
-//! A follower lacks a chosen slot when its Accept was lost, when the value it holds is of an older
-//! ballot and may have lost, or when it was away. Messages may overtake each other, so a gap is taken
-//! for a loss only when a whole heartbeat interval did not close it. Then the follower asks, the
-//! leader first, the others in turn if no answer comes; and as long as answers come, it asks on.
+//! A leader proposes again only what is not chosen yet. A follower that lacks a chosen slot, because
+//! its Accept was lost, or it was away, or its value is of an older ballot and may not be the chosen
+//! one, asks for it: the leader first, the others in turn while no answer helps. Messages may
+//! overtake each other, so what is missing at one heartbeat is only asked for at the next:
+//!
+//! ```text
+//! leader      6 7 8 9  "chosen to 9"            "chosen to 9"           [8 9]
+//! follower    6 7 . 9  8 is missing             8 is still missing: Learn from 8
+//! ```
 
-use consensus_core::{Index, NodeId, Write};
+use consensus_core::{Index, NodeId};
 
 use crate::{
-    message::{Learn, Learned, Message},
-    record::{PValue, PaxosRecord},
-    replica::{MultiPaxos, Out, Part},
+    message::{Accept, Learn, Learned, Message},
+    record::PValue,
+    replica::{Follower, MultiPaxos, Out, Standing},
 };
 
-/// What is known of chosen slots that this replica lacks.
+/// What a follower knows of chosen slots that it lacks.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Catchup {
-    /// The present leader said that everything up to here is chosen.
-    pub told: Index,
-    /// Where the first missing slot was at the last heartbeat; zero if none was missing.
-    gap: Index,
-    /// How often the gap did not close.
+    /// Its leader said that everything up to here is chosen.
+    told: Index,
+    /// What was missing first at the last heartbeat; zero if nothing was.
+    missing: Index,
+    /// How often that was asked for.
     attempts: usize,
 }
 
-impl Catchup {
-    /// Another leader, or none: what the old one said proves nothing about values of its successor.
-    pub fn forget(&mut self) {
-        *self = Self::default();
-    }
-}
-
 impl MultiPaxos {
+    /// The leader's part: what a peer should have acknowledged by now is proposed to it again, gap by
+    /// gap.
+    pub(crate) fn resend(&mut self, to: NodeId, lost_before: Index, out: &mut Out) {
+        let limit = self.batch_limit();
+        let max_inflight = self.config.settings.max_inflight_batches;
+        let (ballot, chosen_to, applied) = (self.promised, self.chosen_to, self.applied);
+        let bit = self.membership.bit(to);
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == to) else { return };
+        let window = &leader.window;
+        let lacks = |slot: &Index| window[(slot - applied - 1) as usize].accepted_by & bit == 0;
+        let mut from = chosen_to + 1;
+        while peer.inflight.len() < max_inflight {
+            let Some(slot) = (from..lost_before).find(lacks) else { return };
+            let end = (slot..lost_before).find(|slot| !lacks(slot)).unwrap_or(lost_before);
+            let values = self.log.run(slot..=end - 1, limit);
+            from = slot + values.len() as u64;
+            peer.inflight.push_back((slot, from - 1));
+            out.send_now(to, Message::Accept(Accept { ballot, slot, values, chosen_to }));
+        }
+    }
+
+    /// The follower's part: what its leader says is chosen is chosen here too, as far as it was
+    /// accepted under that leader's ballot, under which a slot has one value only. A value of an
+    /// older ballot may have lost.
+    pub(crate) fn follow_choices(&mut self, told: Index, out: &mut Out) {
+        let Standing::Follower(follower) = &mut self.standing else { return };
+        follower.catchup.told = follower.catchup.told.max(told);
+        let told = follower.catchup.told;
+        let is_certain =
+            |&slot: &Index| self.log.get(slot).is_some_and(|slot| slot.ballot == self.promised);
+        let certain = (self.chosen_to + 1..=told).take_while(is_certain).count() as u64;
+        self.commit_to(self.chosen_to + certain, out);
+    }
+
     /// At each heartbeat: asks for the first missing slot if it was missing at the last one already.
-    pub(crate) fn catch_up(&mut self, leader: NodeId, out: &mut Out) {
+    pub(crate) fn catch_up(&mut self, out: &mut Out) {
+        let Standing::Follower(Follower { leader: Some(leader), catchup, .. }) = &mut self.standing
+        else {
+            return;
+        };
         let missing = self.chosen_to + 1;
-        if self.chosen_to >= self.catchup.told {
-            (self.catchup.gap, self.catchup.attempts) = (0, 0);
-        } else if self.catchup.gap == missing {
-            let others = self.peers().filter(|&peer| peer != leader);
-            let knowing: Vec<_> = std::iter::once(leader).chain(others).collect();
-            let ask = knowing[self.catchup.attempts % knowing.len()];
-            self.catchup.attempts += 1;
-            out.send_now(ask, Message::Learn(Learn { from: missing }));
+        if missing > catchup.told {
+            (catchup.missing, catchup.attempts) = (0, 0);
+        } else if missing != catchup.missing {
+            (catchup.missing, catchup.attempts) = (missing, 0);
         } else {
-            (self.catchup.gap, self.catchup.attempts) = (missing, 0);
+            let others = self.membership.peers().filter(|peer| peer != leader);
+            let turn = catchup.attempts % self.membership.peers().count();
+            catchup.attempts += 1;
+            let asked = std::iter::once(*leader).chain(others).nth(turn);
+            out.send_now(asked.unwrap_or(*leader), Message::Learn(Learn { from: missing }));
         }
     }
 
     /// Tells what is chosen, leader or not: what is chosen stays chosen.
-    pub(crate) fn receive_learn(
-        &mut self,
-        from: NodeId,
-        Learn { from: first }: Learn,
-        out: &mut Out,
-    ) {
-        if first <= self.log.base().index {
+    pub(crate) fn receive_learn(&mut self, from: NodeId, learn: Learn, out: &mut Out) {
+        if learn.from <= self.log.base().index {
             return; // only the snapshot holds it
         }
-        let (values, _) = self.log.batch(first..=self.chosen_to, self.batch_limit());
+        let chosen = learn.from..=self.chosen_to;
+        let (values, _) = self.log.batch(chosen, self.batch_limit());
         if !values.is_empty() {
             let learned = Learned { values, chosen_to: self.chosen_to };
             out.send_now(from, Message::Learned(learned));
         }
     }
 
+    /// Takes over what it lacked, and asks on while that helps.
     pub(crate) fn receive_learned(&mut self, from: NodeId, learned: Learned, out: &mut Out) {
-        if matches!(self.part, Part::Leader(_)) {
-            return; // it knew, or recovered, every choice when it won
+        if self.leading().is_some() {
+            return; // a leader recovered every earlier choice when it won
         }
         let before = self.chosen_to;
         self.learn(learned.values, out);
-        self.follow_choices(self.catchup.told, out);
-        let lacks = self.chosen_to < learned.chosen_to.min(self.catchup.told);
-        if lacks && self.chosen_to > before {
+        self.follow_choices(0, out);
+        if before < self.chosen_to && self.chosen_to < learned.chosen_to {
             out.send_now(from, Message::Learn(Learn { from: self.chosen_to + 1 }));
         }
     }
 
-    /// Takes chosen values over, as far as they continue what is known.
+    /// Learns chosen values, as far as they continue what is known.
     pub(crate) fn learn(&mut self, values: Vec<PValue>, out: &mut Out) {
         let mut to = self.chosen_to;
-        let mut writes = Vec::new();
-        for value in values {
-            if value.slot <= to {
+        for pvalue in values {
+            if pvalue.slot <= to {
                 continue;
             }
-            if value.slot > to + 1 {
+            if pvalue.slot > to + 1 {
                 break;
             }
-            to = value.slot;
-            let held = self.log.get(to);
-            if let Some(held) = held.filter(|held| held.ballot >= value.ballot) {
-                // Every ballot above the one that chose proposes the chosen value.
-                assert!(held.value == value.value, "slot {to} is chosen twice");
-                continue;
+            to = pvalue.slot;
+            match self.log.get(to) {
+                // Above the ballot that chose it, every ballot has the same value (P2).
+                Some(held) if held.ballot >= pvalue.ballot => {
+                    assert!(held.value == pvalue.value, "two values are chosen for slot {to}");
+                }
+                _ => self.put(pvalue),
             }
-            self.log.put(to, value.ballot, value.value.clone());
-            writes.push(Write::Put(PaxosRecord::Accepted(value)));
         }
-        self.advance_commit(to, out);
-        // After the advance: the hard state that says they are chosen goes with the values.
-        self.persist(writes, out);
+        self.commit_to(to, out);
     }
 }

@@ -1,51 +1,48 @@
-//! What must hold between any two inputs, cheap enough to assert every time.
+//! What must hold after every step, cheap enough to assert every time.
 
-use crate::replica::{Leader, MultiPaxos, Part};
+use crate::replica::{Leader, MultiPaxos, Standing};
 
 impl MultiPaxos {
-    /// Asserts the local invariants, in O(1).
+    /// Asserts the invariants of one replica. Takes time in the number of acceptors, not in the
+    /// length of the log.
     pub(crate) fn check_invariants(&self) {
-        assert!(self.promised <= self.highest_seen, "a promise is seen");
-        assert!(self.written.promised <= self.promised, "the disk promised more than the replica");
-        assert!(self.written.chosen_to <= self.chosen_to, "the disk knows more than the replica");
-        assert_eq!(self.applied_to, self.chosen_to, "what is chosen is applied");
-        assert!(self.log.base().index <= self.applied_to, "the base was never applied");
-        assert!(self.chosen_to <= self.log.last(), "a chosen value is missing");
-        if let Some(acknowledgement) = self.acknowledgement {
-            assert!(acknowledgement.ballot <= self.promised, "acceptance without a promise");
-        }
-        match &self.part {
-            Part::Follower => {}
-            Part::PreCandidate(_) => assert_eq!(self.leader, None, "nobody runs against a leader"),
-            Part::Candidate(_) => {
-                assert_eq!(self.leader, None, "nobody runs against a leader");
-                self.check_own_ballot();
+        let (base, last) = (self.log.base().index, self.log.last());
+        assert!(base <= self.applied, "the base holds only what was applied");
+        assert!(self.applied <= self.chosen_to, "only chosen values are applied");
+        assert!(self.chosen_to <= last, "only slots with a value are known chosen");
+        assert!(self.promised <= self.highest_seen, "a promised ballot was seen");
+        assert!(self.saved.promised <= self.promised, "promises never fall");
+        assert!(self.saved.chosen_to <= self.chosen_to, "what is chosen stays chosen");
+        match &self.standing {
+            Standing::Follower(follower) => {
+                assert_ne!(follower.leader, Some(self.membership.me()), "nobody follows itself");
+                assert!(!follower.loyal || follower.leader.is_some(), "loyal to somebody");
+                let owner = follower.leader.unwrap_or(self.promised.owner());
+                assert_eq!(owner, self.promised.owner(), "only its owner leads under a ballot");
             }
-            Part::Leader(leader) => self.check_leader(leader),
+            Standing::PreCandidate(_) => {}
+            Standing::Candidate(_) => self.check_own_ballot(),
+            Standing::Leader(leader) => self.check_leader(leader),
         }
     }
 
     /// A ballot is on its way to the disk before anybody hears of it.
     fn check_own_ballot(&self) {
-        assert_eq!(self.promised.owner(), self.node(), "one's own ballot is promised");
-        assert_eq!(self.written.promised, self.promised, "a ballot not written may be reused");
+        assert_eq!(self.promised.owner(), self.membership.me(), "one's own ballot is promised");
+        assert_eq!(self.saved.promised, self.promised, "a ballot that is not saved may be reused");
     }
 
     fn check_leader(&self, leader: &Leader) {
         self.check_own_ballot();
-        assert_eq!(self.leader, Some(self.node()), "a leader follows itself");
         let last = self.log.last();
-        assert_eq!(leader.window.len() as u64, last - self.chosen_to, "the window is the unchosen");
-        assert!(leader.written_to <= last, "more is written than proposed");
-        assert!(leader.written_to >= self.chosen_to, "chosen without having left");
-        assert_eq!(
-            leader.is_caught_up,
-            self.chosen_to >= leader.inherited_to,
-            "caught up means that all inherited slots are chosen"
-        );
-        if let Some(first) = leader.window.front() {
-            let is_chosen = self.acceptors.is_quorum(first.accepted_by);
-            assert!(!is_chosen, "a chosen slot waits at the front of the window");
+        assert_eq!(leader.window.len() as u64, last - self.applied, "the window is the unapplied");
+        assert!(leader.inherited_to <= last, "what was inherited is proposed anew");
+        assert!(leader.offered <= last, "the disk is given no more than there is");
+        for peer in &leader.progress {
+            assert!(peer.next <= last + 1, "what is not in the log is not sent");
+            assert!(peer.read_acked <= leader.reads.round(), "no round is confirmed unasked");
+            let limit = self.config.settings.max_inflight_batches;
+            assert!(peer.inflight.len() <= limit, "the flow control holds");
         }
     }
 }

@@ -74,15 +74,6 @@ impl Log {
         self.slots[place] = accepted;
     }
 
-    /// Forgets every slot above `last`: proposals that left for no disk and no peer.
-    pub fn forget_after(&mut self, last: Index) {
-        let keep = last.saturating_sub(self.base.index);
-        self.slots.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
-        while self.slots.back().is_some_and(Option::is_none) {
-            self.slots.pop_back();
-        }
-    }
-
     /// The accepted values of these slots, ascending and without the holes, as many as one message
     /// may carry; and the slot at which the next message goes on, if they are not all.
     pub fn batch(
@@ -169,14 +160,5 @@ mod tests {
         assert_eq!(slots(log.batch(5..=9, tiny)), (vec![5], Some(6)));
         assert_eq!(log.run(1..=2, tiny).len(), 1);
         assert_eq!(log.run(5..=6, ALL).len(), 2);
-    }
-
-    #[test]
-    fn forgetting_leaves_no_hole_at_the_end() {
-        let mut log = log(0, &[1, 2, 5, 6]);
-        log.forget_after(4);
-        assert_eq!(log.last(), 2);
-        log.forget_after(9);
-        assert_eq!(log.last(), 2);
     }
 }

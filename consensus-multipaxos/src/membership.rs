@@ -1,50 +1,56 @@
 //! The acceptors and their quorums.
 //!
-//! The set is static. A quorum of promises and a quorum of acceptances must share an acceptor ("Paxos
-//! Made Simple" §2.2, P2c): that acceptor tells a new leader what an old one may have chosen.
+//! The set is fixed for the cluster's life. A quorum of promises and a quorum of acceptances share an
+//! acceptor: it tells a new leader what an old one may have chosen ("Paxos Made Simple" §2.2, P2c).
 
-use consensus_core::{NodeId, Settings, quorum::majority};
+use consensus_core::{NodeId, quorum::majority};
 
 /// The most acceptors that one log has: one bit each.
-pub(crate) const MAX_ACCEPTORS: usize = u64::BITS as usize;
+const MAX_ACCEPTORS: usize = u64::BITS as usize;
 
-/// The acceptors of every slot.
+/// The acceptors of every slot, this replica among them.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Acceptors {
-    nodes: Vec<NodeId>,
+pub(crate) struct Membership {
+    me: NodeId,
+    acceptors: Vec<NodeId>,
 }
 
-impl Acceptors {
-    /// The members of the settings.
-    pub fn new(settings: &Settings) -> Self {
-        let nodes = settings.members.clone();
-        assert!(nodes.len() <= MAX_ACCEPTORS, "one log has at most {MAX_ACCEPTORS} acceptors");
-        assert!(nodes.contains(&settings.node), "a replica is one of its acceptors");
-        Self { nodes }
+impl Membership {
+    pub fn new(me: NodeId, mut acceptors: Vec<NodeId>) -> Self {
+        acceptors.sort_unstable();
+        acceptors.dedup();
+        assert!(acceptors.len() <= MAX_ACCEPTORS, "a log has at most {MAX_ACCEPTORS} acceptors");
+        assert!(acceptors.contains(&me), "a replica is a member of its cluster");
+        Self { me, acceptors }
     }
 
-    /// All of them.
-    pub fn nodes(&self) -> &[NodeId] {
-        &self.nodes
+    pub const fn me(&self) -> NodeId {
+        self.me
     }
 
-    /// Whether this node is one.
+    pub fn acceptors(&self) -> &[NodeId] {
+        &self.acceptors
+    }
+
+    pub fn peers(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.acceptors.iter().copied().filter(|&acceptor| acceptor != self.me)
+    }
+
     pub fn contains(&self, node: NodeId) -> bool {
-        self.nodes.contains(&node)
+        self.acceptors.binary_search(&node).is_ok()
     }
 
-    /// An acceptor's bit in [`accepted_by`](crate::replica::Proposal::accepted_by); no bit for a
-    /// stranger, who counts for nothing.
-    pub fn bit(&self, node: NodeId) -> u64 {
-        self.nodes.iter().position(|&other| other == node).map_or(0, |place| 1 << place)
-    }
-
-    /// How many must promise, accept, or confirm.
+    /// How many acceptors decide: any two such groups share an acceptor.
     pub fn quorum(&self) -> usize {
-        majority(self.nodes.len())
+        majority(self.acceptors.len())
     }
 
-    /// Whether these bits are a quorum.
+    /// An acceptor's bit in a set of acceptors; none for a stranger, who counts for nothing.
+    pub fn bit(&self, node: NodeId) -> u64 {
+        self.acceptors.binary_search(&node).map_or(0, |place| 1 << place)
+    }
+
+    /// Whether a set of acceptors, one bit each, is a quorum.
     pub fn is_quorum(&self, bits: u64) -> bool {
         bits.count_ones() as usize >= self.quorum()
     }
@@ -57,10 +63,9 @@ mod tests {
     #[test]
     fn any_two_quorums_share_an_acceptor() {
         for size in 1..=7 {
-            let nodes: Vec<_> = (1..=size).map(NodeId).collect();
-            let acceptors = Acceptors::new(&Settings::new(NodeId(1), nodes));
+            let membership = Membership::new(NodeId(1), (1..=size).map(NodeId).collect());
             let quorums: Vec<u64> =
-                (0..1 << size).filter(|&bits| acceptors.is_quorum(bits)).collect();
+                (0..1 << size).filter(|&bits| membership.is_quorum(bits)).collect();
             assert!(quorums.iter().all(|a| quorums.iter().all(|b| a & b != 0)), "{size}");
             assert!(quorums.contains(&((1 << size) - 1)));
         }
@@ -68,8 +73,7 @@ mod tests {
 
     #[test]
     fn a_stranger_counts_for_nothing() {
-        let acceptors = Acceptors::new(&Settings::new(NodeId(1), vec![NodeId(1), NodeId(5)]));
-        assert_eq!(acceptors.bit(NodeId(5)), 0b10);
-        assert_eq!(acceptors.bit(NodeId(2)), 0);
+        let membership = Membership::new(NodeId(1), vec![NodeId(5), NodeId(1)]);
+        assert_eq!((membership.bit(NodeId(5)), membership.bit(NodeId(2))), (0b10, 0));
     }
 }

@@ -1,7 +1,7 @@
 //! What replicas say to each other: one struct per message, in the order in which a reign unfolds.
 //!
 //! Names and phases are those of "Paxos Made Simple" §2.2–§3; what the papers leave to the reader (a
-//! round before the campaign, heartbeats, learning what was missed, reads without a log write) has
+//! round before the campaign, learning what was missed, heartbeats and reads without a log write) has
 //! messages of its own, so that none means two things.
 
 use bytes::Bytes;
@@ -11,7 +11,11 @@ use prost::Message as _;
 use crate::record::{Ballot, MAX_NUMBER, PValue};
 
 /// The most values that any message carries.
-pub(crate) const MAX_VALUES: usize = 1 << 16;
+pub const MAX_VALUES: usize = 1 << 16;
+
+/// The most command bytes that any message carries, one command excepted. It leaves room for what
+/// the encoding adds.
+pub const MAX_VALUES_BYTES: usize = 8 << 20;
 
 /// "Would you follow me, if I campaigned?" The counterpart of Raft's pre-vote (Raft dissertation
 /// §9.6): it makes no ballot and disturbs nobody.
@@ -24,7 +28,7 @@ pub struct PreCampaign {
 
 /// The answer to [`PreCampaign`]. It promises nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
-pub struct PreCampaignAnswer {
+pub struct PreCampaignReply {
     /// The ballot that the question named.
     #[prost(message, required, tag = "1")]
     pub ballot: Ballot,
@@ -119,31 +123,6 @@ pub struct Nack {
     pub promised: Ballot,
 }
 
-/// "I still lead, and this far everything is chosen."
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
-pub struct Heartbeat {
-    /// The leader's ballot.
-    #[prost(message, required, tag = "1")]
-    pub ballot: Ballot,
-    /// The how-many-th heartbeat under this ballot this is, from 1.
-    #[prost(uint64, tag = "2")]
-    pub sequence: u64,
-    /// As in [`Accept::chosen_to`].
-    #[prost(uint64, tag = "3")]
-    pub chosen_to: Index,
-}
-
-/// "I heard you." It promises nothing.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
-pub struct HeartbeatAck {
-    /// The ballot of the heartbeat.
-    #[prost(message, required, tag = "1")]
-    pub ballot: Ballot,
-    /// Which heartbeat.
-    #[prost(uint64, tag = "2")]
-    pub sequence: u64,
-}
-
 /// "Which values are chosen from this slot on?" Any replica that knows may answer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
 pub struct Learn {
@@ -164,26 +143,31 @@ pub struct Learned {
     pub chosen_to: Index,
 }
 
-/// "Is my ballot still the highest you promised?" Asked for reads that write no log.
+/// "I still lead, and this far everything is chosen": a heartbeat, with a number. A round of them
+/// that a quorum acknowledges confirms that the ballot stands, for reads that write no log.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
 pub struct ReadRound {
     /// The leader's ballot.
     #[prost(message, required, tag = "1")]
     pub ballot: Ballot,
-    /// Which round, never used twice under one ballot.
+    /// The round's number, from 1, never used twice under one ballot.
     #[prost(uint64, tag = "2")]
-    pub context: u64,
+    pub round: u64,
+    /// As in [`Accept::chosen_to`]; told at every heartbeat, and not by the rounds between, which are
+    /// sent for reads.
+    #[prost(uint64, optional, tag = "3")]
+    pub chosen_to: Option<Index>,
 }
 
-/// "It was, when this round reached me." It promises nothing about later.
+/// "No higher ballot was promised here when that round arrived." It promises nothing for later.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
 pub struct ReadAck {
     /// The ballot of the round.
     #[prost(message, required, tag = "1")]
     pub ballot: Ballot,
-    /// Which round.
+    /// The round's number.
     #[prost(uint64, tag = "2")]
-    pub context: u64,
+    pub round: u64,
 }
 
 /// Any message.
@@ -192,9 +176,9 @@ pub enum Message {
     /// See [`PreCampaign`].
     #[prost(message, tag = "1")]
     PreCampaign(PreCampaign),
-    /// See [`PreCampaignAnswer`].
+    /// See [`PreCampaignReply`].
     #[prost(message, tag = "2")]
-    PreCampaignAnswer(PreCampaignAnswer),
+    PreCampaignReply(PreCampaignReply),
     /// See [`Prepare`].
     #[prost(message, tag = "3")]
     Prepare(Prepare),
@@ -210,30 +194,24 @@ pub enum Message {
     /// See [`Nack`].
     #[prost(message, tag = "7")]
     Nack(Nack),
-    /// See [`Heartbeat`].
-    #[prost(message, tag = "8")]
-    Heartbeat(Heartbeat),
-    /// See [`HeartbeatAck`].
-    #[prost(message, tag = "9")]
-    HeartbeatAck(HeartbeatAck),
     /// See [`Learn`].
-    #[prost(message, tag = "10")]
+    #[prost(message, tag = "8")]
     Learn(Learn),
     /// See [`Learned`].
-    #[prost(message, tag = "11")]
+    #[prost(message, tag = "9")]
     Learned(Learned),
     /// See [`ReadRound`].
-    #[prost(message, tag = "12")]
+    #[prost(message, tag = "10")]
     ReadRound(ReadRound),
     /// See [`ReadAck`].
-    #[prost(message, tag = "13")]
+    #[prost(message, tag = "11")]
     ReadAck(ReadAck),
 }
 
 /// The envelope of a message: protobuf has no bare oneof.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Frame {
-    #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     message: Option<Message>,
 }
 
@@ -257,7 +235,7 @@ impl Validate for Message {
     fn validate(&self) -> Result<(), DecodeError> {
         match self {
             Self::PreCampaign(PreCampaign { ballot }) => ballot.validate(),
-            Self::PreCampaignAnswer(answer) => answer.validate(),
+            Self::PreCampaignReply(answer) => answer.validate(),
             Self::Prepare(Prepare { ballot, from }) => {
                 ballot.validate()?;
                 validate_slot(*from)
@@ -266,15 +244,13 @@ impl Validate for Message {
             Self::Accept(accept) => accept.validate(),
             Self::Accepted(accepted) => accepted.validate(),
             Self::Nack(nack) => nack.validate(),
-            Self::Heartbeat(Heartbeat { ballot, sequence, chosen_to }) => {
+            Self::ReadRound(ReadRound { ballot, round, chosen_to }) => {
                 ballot.validate()?;
-                validate_numbers(&[*sequence, *chosen_to])
+                validate_numbers(&[*round, chosen_to.unwrap_or(0)])
             }
-            Self::HeartbeatAck(HeartbeatAck { ballot, sequence: number })
-            | Self::ReadRound(ReadRound { ballot, context: number })
-            | Self::ReadAck(ReadAck { ballot, context: number }) => {
+            Self::ReadAck(ReadAck { ballot, round }) => {
                 ballot.validate()?;
-                validate_numbers(&[*number])
+                validate_numbers(&[*round])
             }
             Self::Learn(Learn { from }) => validate_slot(*from),
             Self::Learned(learned) => learned.validate(),
@@ -282,7 +258,7 @@ impl Validate for Message {
     }
 }
 
-impl Validate for PreCampaignAnswer {
+impl Validate for PreCampaignReply {
     fn validate(&self) -> Result<(), DecodeError> {
         self.ballot.validate()?;
         if self.promised.is_nobodys() { Ok(()) } else { self.promised.validate() }

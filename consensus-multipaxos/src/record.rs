@@ -1,7 +1,9 @@
 //! What is persisted, and what recovery makes of it.
 
 use bytes::Bytes;
-use consensus_core::{DecodeError, Disk, Epoch, Index, NodeId, Payload, Record, Validate, Wire};
+use consensus_core::{
+    DecodeError, Disk, Epoch, Index, NodeId, Payload, SnapshotMeta, Validate, Wire,
+};
 use prost::Message as _;
 
 use crate::log::Log;
@@ -104,7 +106,7 @@ impl Validate for PValue {
 
 /// What an acceptor writes to its disk.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Oneof)]
-pub enum PaxosRecord {
+pub enum Record {
     /// The hard state.
     #[prost(message, tag = "1")]
     Hard(Hard),
@@ -116,11 +118,11 @@ pub enum PaxosRecord {
 /// The envelope of a record: protobuf has no bare oneof.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Frame {
-    #[prost(oneof = "PaxosRecord", tags = "1, 2")]
-    record: Option<PaxosRecord>,
+    #[prost(oneof = "Record", tags = "1, 2")]
+    record: Option<Record>,
 }
 
-impl Wire for PaxosRecord {
+impl Wire for Record {
     fn encode_to(&self, buffer: &mut Vec<u8>) {
         self.encode(buffer);
     }
@@ -136,7 +138,7 @@ impl Wire for PaxosRecord {
     }
 }
 
-impl Record for PaxosRecord {
+impl consensus_core::Record for Record {
     fn slot(&self) -> Option<Index> {
         match self {
             Self::Hard(_) => None,
@@ -145,28 +147,26 @@ impl Record for PaxosRecord {
     }
 }
 
-/// What recovery makes of a disk: the acceptor as it was when it last reached the disk.
+/// An acceptor as it was when it last reached its disk.
 pub(crate) struct Recovered {
+    pub base: Option<SnapshotMeta>,
     pub hard: Hard,
     pub log: Log,
 }
 
-impl From<Disk<PaxosRecord>> for Recovered {
-    fn from(disk: Disk<PaxosRecord>) -> Self {
-        let base = disk.base.unwrap_or_default();
-        let mut hard = match disk.state {
-            Some(PaxosRecord::Hard(hard)) => hard,
-            _ => Hard::default(),
-        };
-        let mut log = Log::new(base);
-        for record in disk.entries {
-            if let PaxosRecord::Accepted(PValue { slot, ballot, value }) = record {
-                log.put(slot, ballot, value);
-            }
+/// Reads a disk back. Slots may be missing: an acceptor accepts out of order.
+pub(crate) fn recover(disk: Disk<Record>) -> Recovered {
+    let hard = match disk.state {
+        Some(Record::Hard(hard)) => hard,
+        _ => Hard::default(),
+    };
+    let mut log = Log::new(disk.base.unwrap_or_default());
+    for record in disk.entries {
+        if let Record::Accepted(PValue { slot, ballot, value }) = record {
+            log.put(slot, ballot, value);
         }
-        hard.chosen_to = hard.chosen_to.max(base.index);
-        Self { hard, log }
     }
+    Recovered { base: disk.base, hard, log }
 }
 
 #[cfg(test)]
@@ -178,19 +178,19 @@ mod tests {
         let ballot = Ballot::new(3, NodeId(2));
         let value = Payload::of(Bytes::from_static(b"x"));
         let records = [
-            PaxosRecord::Hard(Hard { promised: ballot, chosen_to: 7 }),
-            PaxosRecord::Hard(Hard::default()),
-            PaxosRecord::Accepted(PValue { slot: 9, ballot, value }),
-            PaxosRecord::Accepted(PValue { slot: 1, ballot, value: Payload::noop() }),
+            Record::Hard(Hard { promised: ballot, chosen_to: 7 }),
+            Record::Hard(Hard::default()),
+            Record::Accepted(PValue { slot: 9, ballot, value }),
+            Record::Accepted(PValue { slot: 1, ballot, value: Payload::noop() }),
         ];
         for record in records {
-            assert_eq!(PaxosRecord::from_bytes(record.to_bytes()), Ok(record));
+            assert_eq!(Record::from_bytes(record.to_bytes()), Ok(record));
         }
     }
 
     #[test]
     fn records_that_make_no_sense_are_refused() {
-        assert!(PaxosRecord::from_bytes(Bytes::new()).is_err());
+        assert!(Record::from_bytes(Bytes::new()).is_err());
         let ballot = Ballot::new(1, NodeId(1));
         let value = Payload::noop();
         for pvalue in [
@@ -199,8 +199,8 @@ mod tests {
             PValue { slot: 1, ballot: Ballot::new(0, NodeId(1)), value: value.clone() },
             PValue { slot: u64::MAX, ballot, value },
         ] {
-            let bytes = PaxosRecord::Accepted(pvalue).to_bytes();
-            assert!(matches!(PaxosRecord::from_bytes(bytes), Err(DecodeError::Invalid(_))));
+            let bytes = Record::Accepted(pvalue).to_bytes();
+            assert!(matches!(Record::from_bytes(bytes), Err(DecodeError::Invalid(_))));
         }
     }
 

@@ -1,19 +1,23 @@
-//! The state of one replica, and who handles what.
+//! One replica: its state, and the dispatch of what happens to it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use consensus_core::{
-    Ask, Disk, Event, Index, Input, NodeId, Outbox, Payload, Protocol, RequestId, Role, Settings,
-    Status, Time, Write, quorum::Tally,
+    Ask, Disk, Index, Input, NodeId, Outbox, Protocol, RequestId, Role, Settings, Status, Time,
+    Write, event::Event, quorum::Tally,
 };
 
 use crate::{
     catchup::Catchup,
     log::{BatchLimit, Log},
-    membership::Acceptors,
-    message::{MAX_VALUES, Message},
+    membership::Membership,
+    message::{MAX_VALUES, MAX_VALUES_BYTES, Message},
     reads::Reads,
-    record::{Ballot, Hard, PValue, PaxosRecord, Recovered},
+    record::{Ballot, Hard, PValue, Record, recover},
+    replication::{Acknowledgement, Progress},
 };
 
 /// Where this protocol puts its effects.
@@ -22,7 +26,7 @@ pub(crate) type Out = Outbox<MultiPaxos>;
 /// The parameters of one replica.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Config {
-    /// What every protocol shares.
+    /// What every protocol shares. Multi-Paxos needs no more.
     pub settings: Settings,
 }
 
@@ -35,197 +39,134 @@ impl From<Settings> for Config {
 /// What a replica waits for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Timer {
-    /// At all but the leader: nobody was heard leading for a time drawn from the election timeout.
+    /// Everyone but the leader: no leader was heard of for long enough to campaign.
     Election,
-    /// At the leader: time to be heard.
+    /// The leader: it is time to be heard.
     Heartbeat,
-    /// At the leader: time to ask whether a quorum was heard of (check-quorum). At a follower: the
-    /// shortest election timeout has passed since a leader was heard of, so that it may help others
-    /// again (pre-vote).
+    /// The leader: has a quorum been heard of since the last time?
     Quorum,
+    /// A follower: no leader was heard of for the shortest election timeout, so it is no longer
+    /// bound to refuse others its promise.
+    Loyalty,
 }
 
-/// One Multi-Paxos replica: proposer, acceptor and learner in one.
+/// A replica: proposer, acceptor and learner in one.
 ///
-/// # Invariants
-///
-/// - `promised` never falls, and no value is accepted under a lower ballot.
-/// - `applied_to` = `chosen_to` ≤ the log's last slot, between inputs.
-/// - Every slot up to `chosen_to` holds the chosen value, here and, once written, on the disk.
-/// - A candidate's or leader's own ballot *is* `promised`: promising a higher one ends both.
-/// - Two values for one slot are never proposed under one ballot: only its owner proposes under it,
-///   a ballot is on disk before its Prepare leaves, and a leader never proposes a slot twice.
+/// Invariants, beside those that `check` asserts: no value is accepted under a ballot below
+/// `promised`; every slot up to `chosen_to` holds the chosen value, and what the disk says is chosen
+/// it holds too; two values for one slot are never proposed under one ballot, for only its owner
+/// proposes under it, it is on disk before its Prepare leaves, and a leader proposes a slot once.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct MultiPaxos {
-    /// The parameters.
+    /// The parameters; they never change.
     pub(crate) config: Config,
-    /// The static set of acceptors, this replica among them.
-    pub(crate) acceptors: Acceptors,
-    /// The highest ballot promised.
+    /// Who accepts; `me` is among them.
+    pub(crate) membership: Membership,
+
+    /// The highest ballot promised; never falls. A candidate's or leader's own ballot *is* this one:
+    /// promising a higher one ends either.
     pub(crate) promised: Ballot,
-    /// The highest ballot heard of in any way; never below `promised`. The next campaign goes above.
+    /// The highest ballot heard of in any way; at least `promised`. The next campaign goes above it.
     pub(crate) highest_seen: Ballot,
-    /// The accepted values.
+    /// The hard state as last persisted; behind `promised` only until the next `save`, which comes
+    /// before any durable message.
+    pub(crate) saved: Hard,
+    /// Accepted values that are not yet persisted, oldest first; none between a flush and the next
+    /// input.
+    pub(crate) unsaved: Vec<Write<Record>>,
+
+    /// What it does under this ballot.
+    pub(crate) standing: Standing,
+
+    /// The accepted values since the base, holes allowed.
     pub(crate) log: Log,
-    /// Every slot up to here is chosen, and its value is in the log.
+    /// Every slot up to here is chosen, and holds its value; never falls.
     pub(crate) chosen_to: Index,
-    /// The last slot handed to the state machine.
-    pub(crate) applied_to: Index,
-    /// The hard state as last written; never ahead of `promised` and `chosen_to`.
-    pub(crate) written: Hard,
-    /// This replica's part.
-    pub(crate) part: Part,
-    /// Who leads under `promised`, as far as known.
-    pub(crate) leader: Option<NodeId>,
-    /// Whether `leader` was heard of within the shortest election timeout: while it was, nobody else
-    /// is helped to campaign.
-    pub(crate) leader_is_fresh: bool,
-    /// Whether the election timer was reset since the last flush: once per drain is enough.
-    pub(crate) timer_is_reset: bool,
-    /// An acknowledgement under way: it leaves at the flush, merged with what follows on.
-    pub(crate) acknowledgement: Option<Acknowledgement>,
-    /// What is known of chosen slots that this replica lacks.
-    pub(crate) catchup: Catchup,
+    /// The last slot handed to the state machine; equal to `chosen_to` after each flush.
+    pub(crate) applied: Index,
 }
 
-/// A replica's part, with what belongs to it alone.
+/// What a replica does under the ballot it promised.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Part {
-    Follower,
+pub(crate) enum Standing {
+    /// It answers leaders and candidates.
+    Follower(Follower),
+    /// It asks whether a campaign could succeed. It made no ballot.
     PreCandidate(PreCandidate),
+    /// It campaigns: it promised a ballot of its own, and collects promises.
     Candidate(Candidate),
-    Leader(Leader),
+    /// It leads. Boxed, for it is many times the size of the others.
+    Leader(Box<Leader>),
 }
 
-/// Asks whether a campaign could succeed.
+/// What a follower knows; all of it ends with the ballot.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Follower {
+    /// Who leads under this ballot, once heard of: its owner.
+    pub leader: Option<NodeId>,
+    /// Whether the leader was heard of so recently that others are refused.
+    pub loyal: bool,
+    /// The leader was heard of since the last flush: timers are due to be rearmed.
+    pub contact: bool,
+    /// What was accepted since the last flush: an acknowledgement is due.
+    pub acknowledgement: Option<Acknowledgement>,
+    /// The latest read round that was received since the last flush: an acknowledgement is due.
+    pub round: Option<u64>,
+    /// What it knows of chosen slots that it lacks.
+    pub catchup: Catchup,
+}
+
+/// What a pre-candidate knows.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct PreCandidate {
-    /// Names the question.
-    pub ballot: Ballot,
+    /// The ballot that it asked about, as things were when it asked.
+    pub asked: Ballot,
     /// Who would follow.
-    pub answers: Tally,
+    pub tally: Tally,
 }
 
-/// Campaigns: collects promises for the ballot `promised`.
+/// What a candidate knows; all of it ends with the ballot.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Candidate {
-    /// Up to which slot each promise has been told completely; [`Index::MAX`] once it is complete.
+    /// Up to which slot each promise was told; [`Index::MAX`] once it was told completely. Its own
+    /// counts only once that is on disk.
     pub promises: BTreeMap<NodeId, Index>,
-    /// Per slot not known chosen, the value of the highest ballot among the promises.
+    /// Per slot that is not known chosen, the value of the highest ballot among the promises.
     pub recovered: BTreeMap<Index, PValue>,
 }
 
-/// Leads under the ballot `promised`.
+/// What a leader knows; all of it ends with the ballot.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Leader {
-    /// The last slot proposed on winning. Whatever an earlier leader had chosen lies at or below it:
-    /// once it is chosen, and all before, this leader knows every earlier choice.
+    /// The last slot proposed on winning. Whatever earlier leaders chose lies at or before it: once
+    /// everything up to it is chosen, the leader knows of every earlier choice, and never before.
     pub inherited_to: Index,
-    /// Whether everything up to `inherited_to` is chosen and applied.
-    pub is_caught_up: bool,
-    /// The window: one proposal per slot, from `chosen_to` + 1 to the log's last.
+    /// One proposal per slot, from `applied` + 1 to the end of the log.
     pub window: VecDeque<Proposal>,
-    /// The command bytes in the window.
-    pub window_bytes: usize,
-    /// Proposals up to this slot were handed to the disk; those above leave at the next flush.
-    pub written_to: Index,
-    /// What is known of each other acceptor.
-    pub peers: BTreeMap<NodeId, Peer>,
-    /// The number of the last heartbeat.
-    pub heartbeats: u64,
-    /// Linearizable reads under way.
+    /// The last slot that it has asked its own disk for.
+    pub offered: Index,
+    /// What it knows of each peer, in the order of the acceptors.
+    pub progress: Vec<Progress>,
+    /// The command bytes of the proposals in the window.
+    pub uncommitted_bytes: usize,
+    /// The reads that wait.
     pub reads: Reads,
 }
 
 /// A slot of the leader's window.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Proposal {
-    /// The client's request, unless the value was inherited.
+    /// The client's request that waits for it; none for what was inherited.
     pub request: Option<RequestId>,
-    /// Who accepted it under the leader's ballot: one bit per acceptor.
+    /// Who accepted it under the leader's ballot, on disk: one bit per acceptor.
     pub accepted_by: u64,
-}
-
-/// What the leader knows of another acceptor.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Peer {
-    /// The next slot to propose to it.
-    pub next: Index,
-    /// The Accepts on their way, as first and last slot, in the order sent.
-    pub inflight: VecDeque<(Index, Index)>,
-    /// The heartbeat whose answer is waited for, and `next` when it left.
-    pub probe: Option<(u64, Index)>,
-    /// `next` when the probe before left: what was sent below and is not acknowledged when the
-    /// present probe is answered, is lost.
-    pub settled: Index,
-    /// Whether it was heard of since the last check of the quorum.
-    pub is_heard: bool,
-}
-
-/// Acceptances under one ballot, of consecutive slots.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Acknowledgement {
-    /// The ballot under which they were accepted, and so whom to tell.
-    pub ballot: Ballot,
-    pub from: Index,
-    pub to: Index,
-}
-
-impl MultiPaxos {
-    pub(crate) const fn node(&self) -> NodeId {
-        self.config.settings.node
-    }
-
-    /// The other acceptors.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = NodeId> + use<> {
-        let node = self.node();
-        self.acceptors.nodes().to_vec().into_iter().filter(move |&peer| peer != node)
-    }
-
-    pub(crate) fn batch_limit(&self) -> BatchLimit {
-        let Settings { max_batch_entries, max_batch_bytes, .. } = self.config.settings;
-        BatchLimit { entries: max_batch_entries.min(MAX_VALUES), bytes: max_batch_bytes }
-    }
-
-    /// Writes accepted values, and along with them the hard state if it changed.
-    pub(crate) fn persist(&mut self, mut writes: Vec<Write<PaxosRecord>>, out: &mut Out) {
-        let hard = Hard { promised: self.promised, chosen_to: self.chosen_to };
-        if hard != self.written {
-            writes.push(Write::Put(PaxosRecord::Hard(hard)));
-            self.written = hard;
-        }
-        out.persist(writes);
-    }
-
-    fn receive(&mut self, from: NodeId, message: Message, out: &mut Out) {
-        if !self.acceptors.contains(from) {
-            return out.note(Event::Refused { why: format!("node {from} is no acceptor") });
-        }
-        match message {
-            Message::PreCampaign(question) => self.receive_pre_campaign(from, question, out),
-            Message::PreCampaignAnswer(answer) => {
-                self.receive_pre_campaign_answer(from, answer, out);
-            }
-            Message::Prepare(prepare) => self.receive_prepare(from, prepare, out),
-            Message::Promise(promise) => self.receive_promise(from, promise, out),
-            Message::Accept(accept) => self.receive_accept(from, accept, out),
-            Message::Accepted(accepted) => self.receive_accepted(from, accepted, out),
-            Message::Nack(nack) => self.receive_nack(nack, out),
-            Message::Heartbeat(heartbeat) => self.receive_heartbeat(from, heartbeat, out),
-            Message::HeartbeatAck(ack) => self.receive_heartbeat_ack(from, ack, out),
-            Message::Learn(learn) => self.receive_learn(from, learn, out),
-            Message::Learned(learned) => self.receive_learned(from, learned, out),
-            Message::ReadRound(round) => self.receive_read_round(from, round, out),
-            Message::ReadAck(ack) => self.receive_read_ack(from, ack, out),
-        }
-    }
 }
 
 impl Protocol for MultiPaxos {
     const NAME: &'static str = "multipaxos";
 
     type Message = Message;
-    type Record = PaxosRecord;
+    type Record = Record;
     type Timer = Timer;
     type Config = Config;
 
@@ -233,40 +174,41 @@ impl Protocol for MultiPaxos {
         config: Config,
         _incarnation: u64,
         _now: Time,
-        disk: Disk<PaxosRecord>,
+        disk: Disk<Record>,
         out: &mut Out,
     ) -> Self {
-        let Recovered { hard, log } = disk.into();
+        let recovered = recover(disk);
+        let settings = &config.settings;
         let mut replica = Self {
-            acceptors: Acceptors::new(&config.settings),
+            membership: Membership::new(settings.node, settings.members.clone()),
             config,
-            promised: hard.promised,
-            highest_seen: hard.promised,
-            chosen_to: hard.chosen_to,
-            applied_to: log.base().index,
-            log,
-            written: hard,
-            part: Part::Follower,
-            leader: None,
-            leader_is_fresh: false,
-            timer_is_reset: false,
-            acknowledgement: None,
-            catchup: Catchup::default(),
+            promised: recovered.hard.promised,
+            highest_seen: recovered.hard.promised,
+            saved: recovered.hard,
+            unsaved: Vec::new(),
+            standing: Standing::Follower(Follower::default()),
+            log: recovered.log,
+            chosen_to: recovered.hard.chosen_to,
+            applied: 0,
         };
-        replica.restore(out);
+        replica.restore_base(recovered.base, out);
         replica.apply_committed(out);
-        replica.reset_election_timer(out);
+        replica.arm_election(out);
         replica
     }
 
     fn step(&mut self, _now: Time, input: Input<Self>, out: &mut Out) {
         match input {
-            Input::Receive { from, message } => self.receive(from, message, out),
+            Input::Receive { from, message } if self.membership.contains(from) => {
+                self.receive(from, message, out);
+            }
+            Input::Receive { from, .. } => self.refuse(format!("node {from} is no member"), out),
             Input::Timeout(Timer::Election) => self.election_timeout(out),
-            Input::Timeout(Timer::Heartbeat) => self.heartbeat(out),
+            Input::Timeout(Timer::Heartbeat) => self.heartbeat_timeout(out),
             Input::Timeout(Timer::Quorum) => self.quorum_timeout(out),
+            Input::Timeout(Timer::Loyalty) => self.loyalty_timeout(),
             Input::Ask { request, ask: Ask::Propose(command) } => {
-                self.propose(request, Payload::of(command), out);
+                self.propose(request, command, out);
             }
             Input::Ask { request, ask: Ask::Read(consistency) } => {
                 self.read(request, consistency, out);
@@ -275,30 +217,111 @@ impl Protocol for MultiPaxos {
     }
 
     fn flush(&mut self, _now: Time, out: &mut Out) {
-        self.timer_is_reset = false;
+        self.advance_commit(out);
+        self.save(out);
         self.acknowledge(out);
+        self.acknowledge_reads(out);
         self.replicate(out);
+        self.apply_committed(out);
         self.serve_reads(out);
+        self.rearm_on_contact(out);
     }
 
     fn status(&self) -> Status {
         Status {
-            node: self.node(),
-            role: match self.part {
-                Part::Follower => Role::Follower,
-                Part::PreCandidate(_) => Role::PreCandidate,
-                Part::Candidate(_) => Role::Candidate,
-                Part::Leader(_) => Role::Leader,
-            },
+            node: self.membership.me(),
+            role: self.role(),
             epoch: self.promised.epoch(),
-            leader: self.leader,
+            leader: self.leader(),
             commit: self.chosen_to,
             last: self.log.last(),
-            members: self.acceptors.nodes().to_vec(),
+            members: self.membership.acceptors().to_vec(),
         }
     }
 
     fn check(&self) {
         self.check_invariants();
+    }
+}
+
+impl MultiPaxos {
+    fn receive(&mut self, from: NodeId, message: Message, out: &mut Out) {
+        match message {
+            Message::PreCampaign(ask) => self.receive_pre_campaign(from, ask, out),
+            Message::PreCampaignReply(reply) => self.receive_pre_campaign_reply(from, reply, out),
+            Message::Prepare(prepare) => self.receive_prepare(from, prepare, out),
+            Message::Promise(promise) => self.receive_promise(from, promise, out),
+            Message::Accept(accept) => self.receive_accept(from, accept, out),
+            Message::Accepted(accepted) => self.receive_accepted(from, accepted, out),
+            Message::Nack(nack) => self.receive_nack(nack, out),
+            Message::Learn(learn) => self.receive_learn(from, learn, out),
+            Message::Learned(learned) => self.receive_learned(from, learned, out),
+            Message::ReadRound(round) => self.receive_read_round(from, round, out),
+            Message::ReadAck(ack) => self.receive_read_ack(from, ack, out),
+        }
+    }
+
+    /// Persists what changed since the last time, as one atomic batch. Comes before every durable
+    /// message. The chosen watermark alone is not worth a write: it rides along with the next.
+    pub(crate) fn save(&mut self, out: &mut Out) {
+        let hard = Hard { promised: self.promised, chosen_to: self.chosen_to };
+        if hard.promised == self.saved.promised && self.unsaved.is_empty() {
+            return;
+        }
+        let mut writes = std::mem::take(&mut self.unsaved);
+        if hard != self.saved {
+            writes.push(Write::Put(Record::Hard(hard)));
+            self.saved = hard;
+        }
+        out.persist(writes);
+    }
+
+    /// Accepts a value, to be persisted by the next `save`.
+    pub(crate) fn put(&mut self, pvalue: PValue) {
+        self.log.put(pvalue.slot, pvalue.ballot, pvalue.value.clone());
+        self.unsaved.push(Write::Put(Record::Accepted(pvalue)));
+    }
+
+    pub(crate) const fn leading(&mut self) -> Option<&mut Leader> {
+        match &mut self.standing {
+            Standing::Leader(leader) => Some(leader),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn leader(&self) -> Option<NodeId> {
+        match &self.standing {
+            Standing::Follower(follower) => follower.leader,
+            Standing::PreCandidate(_) | Standing::Candidate(_) => None,
+            Standing::Leader(_) => Some(self.membership.me()),
+        }
+    }
+
+    const fn role(&self) -> Role {
+        match self.standing {
+            Standing::Follower(_) => Role::Follower,
+            Standing::PreCandidate(_) => Role::PreCandidate,
+            Standing::Candidate(_) => Role::Candidate,
+            Standing::Leader(_) => Role::Leader,
+        }
+    }
+
+    /// What one message may carry.
+    pub(crate) fn batch_limit(&self) -> BatchLimit {
+        let settings = &self.config.settings;
+        BatchLimit {
+            entries: settings.max_batch_entries.min(MAX_VALUES),
+            bytes: settings.max_batch_bytes.min(MAX_VALUES_BYTES),
+        }
+    }
+
+    /// Arms a timer that runs out after exactly this time.
+    pub(crate) fn arm(timer: Timer, after: Duration, out: &mut Out) {
+        out.set_timer(timer, after..after);
+    }
+
+    /// Notes that something was refused that no honest, timely sender sends.
+    pub(crate) fn refuse(&self, why: String, out: &mut Out) {
+        out.note(Event::Refused { why });
     }
 }

@@ -1,304 +1,270 @@
-//! Phase 2, slot by slot: Accept, Accepted, and what is chosen.
+//! Phase 2, slot by slot: the leader's part and the acceptors', acknowledgements, flow control, and
+//! what is chosen.
 //!
 //! Slots are chosen in any order inside the window, and applied in order:
 //!
 //! ```text
-//!                 chosen_to      last
-//!                     v           v
-//!   slots    ... 7 8 9|10 11 12 13|          9 is applied; 11 and 12 are chosen, but wait for 10
-//!   accepted by  * * *| 1  3  2  1|          (five acceptors would need 3)
+//!               chosen_to          last
+//!                   |               |
+//!   slot       7 8 9|10 11 12 13 14 |        11 and 12 are chosen (of five acceptors, three have
+//!   accepted by     | 2  3  4  2  1 |        them), and wait for 10
 //! ```
 
+use std::collections::VecDeque;
+
 use consensus_core::{
-    Event, Index, NodeId, Payload, RequestId, Write, payload::MAX_COMMAND_BYTES, protocol::Refusal,
+    Command, Index, NodeId, Payload, Refusal, RequestId, event::Event, payload::MAX_COMMAND_BYTES,
 };
 
 use crate::{
     log::MAX_AHEAD,
-    message::{Accept, Accepted, Heartbeat, HeartbeatAck, Message},
-    record::{Ballot, PValue, PaxosRecord},
-    replica::{Acknowledgement, Leader, MultiPaxos, Out, Part, Proposal, Timer},
+    message::{Accept, Accepted, Message, ReadRound},
+    record::{Ballot, PValue},
+    replica::{MultiPaxos, Out, Proposal, Standing, Timer},
 };
 
-impl MultiPaxos {
-    /// Gives a client's command the next slot. It leaves at the flush, with whatever else was
-    /// proposed by then.
-    pub(crate) fn propose(&mut self, request: RequestId, value: Payload, out: &mut Out) {
-        let refusal = Refusal::NotLeader { leader: self.leader };
-        let Part::Leader(leader) = &mut self.part else { return out.refuse(request, refusal) };
-        if value.bytes() > MAX_COMMAND_BYTES {
-            return out.refuse(request, Refusal::TooLarge);
+/// What a leader knows of one peer.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Progress {
+    pub peer: NodeId,
+    /// The next slot to propose to it.
+    pub next: Index,
+    /// The first and last slot of each Accept on its way, in the order sent.
+    pub inflight: VecDeque<(Index, Index)>,
+    /// The read round whose acknowledgement is waited for, and `next` when it left.
+    pub probe: Option<(u64, Index)>,
+    /// `next` when the probe before left.
+    pub settled: Index,
+    /// Whether it was heard of since the last check of the quorum.
+    pub heard: bool,
+    /// The latest read round that it acknowledged.
+    pub read_acked: u64,
+}
+
+impl Progress {
+    pub const fn new(peer: NodeId, next: Index) -> Self {
+        Self {
+            peer,
+            next,
+            inflight: VecDeque::new(),
+            probe: None,
+            settled: next,
+            heard: false,
+            read_acked: 0,
         }
-        let settings = &self.config.settings;
-        let bytes = leader.window_bytes + value.bytes();
-        if leader.window.len() >= settings.max_uncommitted_entries
-            || (bytes > settings.max_uncommitted_bytes && leader.window_bytes > 0)
-        {
-            return out.refuse(request, Refusal::Overloaded);
-        }
-        let slot = self.log.last() + 1;
-        self.log.put(slot, self.promised, value);
-        leader.window.push_back(Proposal { request: Some(request), accepted_by: 0 });
-        leader.window_bytes = bytes;
-        out.note(Event::Proposed { request, index: slot, epoch: self.promised.epoch() });
     }
 
-    /// Phase 2a: writes the new proposals to the leader's own disk, and offers every peer what it was
-    /// not offered yet, as far as its flow control lets them through.
+    /// The peer accepted these slots.
+    fn acknowledge(&mut self, from: Index, to: Index) {
+        self.inflight.retain(|&(first, last)| first < from || to < last);
+    }
+
+    /// The probe was acknowledged: whatever was sent before the *previous* probe and is not
+    /// acknowledged is lost. What was sent between the two may still wait for the peer's disk.
+    pub fn settle(&mut self, round: u64) -> Option<Index> {
+        let (_, sent_before) = self.probe.take_if(|&mut (probe, _)| probe <= round)?;
+        let lost_before = std::mem::replace(&mut self.settled, sent_before);
+        self.inflight.retain(|&(_, last)| last >= lost_before);
+        Some(lost_before)
+    }
+}
+
+/// Acceptances of consecutive slots under one ballot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Acknowledgement {
+    pub from: Index,
+    pub to: Index,
+}
+
+impl MultiPaxos {
+    /// Gives a command the leader's next slot; the next flush sends it on its way.
+    pub(crate) fn propose(&mut self, request: RequestId, command: Command, out: &mut Out) {
+        let refusal = match &self.standing {
+            Standing::Leader(leader) if command.len() <= MAX_COMMAND_BYTES => {
+                let settings = &self.config.settings;
+                let entries = self.log.last() - self.chosen_to;
+                let bytes = leader.uncommitted_bytes;
+                let full = entries >= settings.max_uncommitted_entries as u64
+                    || bytes > 0 && bytes + command.len() > settings.max_uncommitted_bytes;
+                full.then_some(Refusal::Overloaded)
+            }
+            Standing::Leader(_) => Some(Refusal::TooLarge),
+            _ => Some(Refusal::NotLeader { leader: self.leader() }),
+        };
+        if let Some(why) = refusal {
+            return out.refuse(request, why);
+        }
+        let (slot, ballot) = (self.log.last() + 1, self.promised);
+        if let Some(leader) = self.leading() {
+            leader.uncommitted_bytes += command.len();
+            leader.window.push_back(Proposal { request: Some(request), accepted_by: 0 });
+        }
+        out.note(Event::Proposed { request, index: slot, epoch: ballot.epoch() });
+        self.put(PValue { slot, ballot, value: Payload::of(command) });
+    }
+
+    /// Phase 2a: proposes to each peer what it was not offered yet, as far as the flow control lets
+    /// it (at flush). The messages promise nothing and leave at once: the acceptors' disks work in
+    /// parallel with the leader's.
     pub(crate) fn replicate(&mut self, out: &mut Out) {
-        self.write_proposals(out);
-        let last = self.log.last();
-        let max_inflight = self.config.settings.max_inflight_batches;
         let limit = self.batch_limit();
-        let Part::Leader(leader) = &mut self.part else { return };
-        for (&node, peer) in &mut leader.peers {
-            // What is chosen needs nobody's acceptance any more; whoever lacks it learns it.
-            peer.next = peer.next.max(self.chosen_to + 1);
+        let max_inflight = self.config.settings.max_inflight_batches;
+        let (ballot, chosen_to, last) = (self.promised, self.chosen_to, self.log.last());
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        for peer in &mut leader.progress {
+            // What is chosen needs no more acceptances; who lacks it learns it.
+            peer.next = peer.next.max(chosen_to + 1);
             while peer.next <= last && peer.inflight.len() < max_inflight {
-                let values = self.log.run(peer.next..=last, limit);
                 let slot = peer.next;
-                peer.next += values.len() as Index;
+                let values = self.log.run(slot..=last, limit);
+                peer.next += values.len() as u64;
                 peer.inflight.push_back((slot, peer.next - 1));
-                let (ballot, chosen_to) = (self.promised, self.chosen_to);
-                out.send_now(node, Message::Accept(Accept { ballot, slot, values, chosen_to }));
+                let accept = Accept { ballot, slot, values, chosen_to };
+                out.send_now(peer.peer, Message::Accept(accept));
             }
         }
     }
 
-    /// The leader is an acceptor too: it counts its own acceptance when its disk has it, in parallel
-    /// with its peers' disks.
-    pub(crate) fn write_proposals(&mut self, out: &mut Out) {
-        let (ballot, to) = (self.promised, self.log.last());
-        let Part::Leader(leader) = &mut self.part else { return };
-        let from = leader.written_to + 1;
-        if from > to {
-            return;
+    /// Makes the leader heard, with a numbered round: its acknowledgement tells what was lost, and
+    /// confirms the reads before it.
+    pub(crate) fn heartbeat_timeout(&mut self, out: &mut Out) {
+        let (ballot, chosen_to) = (self.promised, self.chosen_to);
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        Self::arm(Timer::Heartbeat, self.config.settings.heartbeat_interval, out);
+        let round = leader.reads.next_round();
+        for peer in &mut leader.progress {
+            peer.probe.get_or_insert((round, peer.next));
+            let message = ReadRound { ballot, round, chosen_to: Some(chosen_to) };
+            out.send_now(peer.peer, Message::ReadRound(message));
         }
-        leader.written_to = to;
-        let put = |slot| {
-            let value = self.log.get(slot).expect("a leader's window has no holes").value.clone();
-            Write::Put(PaxosRecord::Accepted(PValue { slot, ballot, value }))
-        };
-        let writes = (from..=to).map(put).collect();
-        self.persist(writes, out);
-        out.send(self.node(), Message::Accepted(Accepted { ballot, from, to }));
     }
 
     /// Phase 2b: accepts the values, unless a higher ballot was promised.
     pub(crate) fn receive_accept(&mut self, from: NodeId, accept: Accept, out: &mut Out) {
         let Accept { ballot, slot: first, values, chosen_to } = accept;
-        if !self.follows(from, ballot, out) {
+        if !self.follow(from, ballot, out) {
             return;
         }
-        let to = first + values.len() as Index - 1;
+        let to = first + values.len() as u64 - 1;
         if to > self.chosen_to + MAX_AHEAD {
             let why = format!("slot {to} is too far ahead of {}", self.chosen_to);
-            return out.note(Event::Refused { why });
+            return self.refuse(why, out);
         }
-        let mut writes = Vec::with_capacity(values.len() + 1);
         for (slot, value) in (first..).zip(values) {
-            self.accept(slot, ballot, value, &mut writes);
+            self.accept_value(slot, ballot, value);
         }
-        self.persist(writes, out);
-        self.acknowledge_slots(Acknowledgement { ballot, from: first, to }, out);
+        self.acknowledge_slots(first, to, out);
         self.follow_choices(chosen_to, out);
     }
 
-    fn accept(
-        &mut self,
-        slot: Index,
-        ballot: Ballot,
-        value: Payload,
-        writes: &mut Vec<Write<PaxosRecord>>,
-    ) {
+    /// Accepts a value for a slot, unless it is there.
+    fn accept_value(&mut self, slot: Index, ballot: Ballot, value: Payload) {
         if slot <= self.log.base().index {
-            return; // chosen long ago: the base holds what it did
+            return;
         }
         if let Some(held) = self.log.get(slot) {
-            assert!(
-                held.value == value || (slot > self.chosen_to && held.ballot < ballot),
-                "slot {slot}: another value is chosen, or two are proposed under {}",
-                ballot.epoch()
-            );
+            let replaceable = slot > self.chosen_to && held.ballot < ballot;
+            assert!(replaceable || held.value == value, "a chosen value would be replaced");
             if held.ballot >= ballot {
-                return; // a duplicate, on its way to the disk already
+                return;
             }
         }
-        self.log.put(slot, ballot, value.clone());
-        writes.push(Write::Put(PaxosRecord::Accepted(PValue { slot, ballot, value })));
+        self.put(PValue { slot, ballot, value });
     }
 
-    /// Acknowledges together what was accepted together: consecutive slots, under one ballot.
-    fn acknowledge_slots(&mut self, new: Acknowledgement, out: &mut Out) {
-        if let Some(old) = &mut self.acknowledgement
-            && old.ballot == new.ballot
-            && old.to + 1 == new.from
-        {
-            old.to = new.to;
-            return;
+    /// Gathers an acknowledgement with what it continues.
+    fn acknowledge_slots(&mut self, from: Index, to: Index, out: &mut Out) {
+        let Standing::Follower(follower) = &mut self.standing else { return };
+        match &mut follower.acknowledgement {
+            Some(gathered) if gathered.to + 1 == from => gathered.to = to,
+            _ => {
+                self.save(out);
+                self.acknowledge(out);
+                let Standing::Follower(follower) = &mut self.standing else { return };
+                follower.acknowledgement = Some(Acknowledgement { from, to });
+            }
         }
-        self.acknowledge(out);
-        self.acknowledgement = Some(new);
     }
 
-    /// Sends the acknowledgement under way, under the ballot under which its slots were accepted.
+    /// Says which slots this acceptor accepted, on this disk: the follower to its leader, and the
+    /// leader to itself (at flush). Both wait for the disk.
     pub(crate) fn acknowledge(&mut self, out: &mut Out) {
-        if let Some(Acknowledgement { ballot, from, to }) = self.acknowledgement.take() {
-            out.send(ballot.owner(), Message::Accepted(Accepted { ballot, from, to }));
+        let last = self.log.last();
+        let (to, accepted) = match &mut self.standing {
+            Standing::Follower(follower) => (follower.leader, follower.acknowledgement.take()),
+            Standing::Leader(leader) if leader.offered < last => {
+                let from = std::mem::replace(&mut leader.offered, last) + 1;
+                (Some(self.membership.me()), Some(Acknowledgement { from, to: last }))
+            }
+            _ => return,
+        };
+        if let (Some(leader), Some(Acknowledgement { from, to: last })) = (to, accepted) {
+            let accepted = Accepted { ballot: self.promised, from, to: last };
+            out.send(leader, Message::Accepted(accepted));
         }
     }
 
-    /// Counts an acceptance; the own one comes through the disk like any other.
-    pub(crate) fn receive_accepted(
-        &mut self,
-        from: NodeId,
-        Accepted { ballot, from: first, to }: Accepted,
-        out: &mut Out,
-    ) {
-        let Part::Leader(leader) = &mut self.part else { return };
-        if ballot != self.promised {
-            return; // accepted under an earlier ballot of this node: it counts for nothing now
-        }
-        if let Some(peer) = leader.peers.get_mut(&from) {
-            peer.is_heard = true;
-            peer.inflight.retain(|&(start, end)| end < first || to < start);
-        }
-        let bit = self.acceptors.bit(from);
-        let window_starts = self.chosen_to + 1;
-        let places = first.max(window_starts)..=to.min(self.log.last());
-        for slot in places {
-            leader.window[(slot - window_starts) as usize].accepted_by |= bit;
-        }
-        let is_chosen = |proposal: &&Proposal| self.acceptors.is_quorum(proposal.accepted_by);
-        let chosen = leader.window.iter().take_while(is_chosen).count() as Index;
-        self.advance_commit(self.chosen_to + chosen, out);
-    }
-
-    /// At a follower: what the leader knows chosen is chosen here too, as far as the values here were
-    /// accepted under its ballot, under which a slot has one value only. A value of an older ballot
-    /// may have lost; it must be learned.
-    pub(crate) fn follow_choices(&mut self, told: Index, out: &mut Out) {
-        self.catchup.told = self.catchup.told.max(told);
-        let mut to = self.chosen_to;
-        while to < self.catchup.told
-            && self.log.get(to + 1).is_some_and(|slot| slot.ballot == self.promised)
-        {
-            to += 1;
-        }
-        self.advance_commit(to, out);
-    }
-
-    /// Every slot up to `to` is known chosen.
-    pub(crate) fn advance_commit(&mut self, to: Index, out: &mut Out) {
-        let from = self.chosen_to + 1;
-        if to < from {
+    /// Counts an acceptance, its own among them. One under an earlier ballot of this node counts for
+    /// nothing: that value may differ.
+    pub(crate) fn receive_accepted(&mut self, from: NodeId, accepted: Accepted, out: &mut Out) {
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        if accepted.ballot != self.promised {
             return;
         }
-        self.chosen_to = to;
-        let is_command = |slot| self.log.get(slot).is_some_and(|slot| !slot.value.is_noop());
-        let has_command = (from..=to).any(is_command);
-        out.note(Event::Committed { epoch: self.promised.epoch(), from, to, has_command });
-        self.apply_committed(out);
-        if let Part::Leader(leader) = &mut self.part
-            && !leader.is_caught_up
-            && to >= leader.inherited_to
-        {
-            leader.is_caught_up = true;
+        if accepted.to > self.log.last() {
+            return self.refuse(format!("node {from} accepted what was never proposed"), out);
+        }
+        if let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == from) {
+            peer.heard = true;
+            peer.acknowledge(accepted.from, accepted.to);
+        }
+        let bit = self.membership.bit(from);
+        let window_from = self.applied + 1;
+        for slot in accepted.from.max(window_from)..=accepted.to {
+            leader.window[(slot - window_from) as usize].accepted_by |= bit;
+        }
+    }
+
+    /// Goes on to the last slot up to which every one is chosen: a quorum accepted it under this
+    /// leader's ballot (at flush).
+    pub(crate) fn advance_commit(&mut self, out: &mut Out) {
+        let Standing::Leader(leader) = &self.standing else { return };
+        let inherited_to = leader.inherited_to;
+        let is_chosen = |proposal: &&Proposal| self.membership.is_quorum(proposal.accepted_by);
+        let chosen = leader.window.iter().take_while(is_chosen).count() as u64;
+        let (first, to) = (self.chosen_to + 1, self.applied + chosen);
+        self.commit_to(to, out);
+        if (first..=to).contains(&inherited_to) {
             out.note(Event::CaughtUp { epoch: self.promised.epoch() });
         }
     }
 
-    /// Hands what is chosen to the state machine, in order.
+    /// Learns that everything up to here is chosen, and that this log holds the chosen values.
+    pub(crate) fn commit_to(&mut self, to: Index, out: &mut Out) {
+        if to <= self.chosen_to {
+            return;
+        }
+        assert!(to <= self.log.last(), "nothing is known chosen that the log lacks");
+        let from = self.chosen_to + 1;
+        let holds_command = |slot| self.log.get(slot).is_some_and(|slot| !slot.value.is_noop());
+        let has_command = (from..=to).any(holds_command);
+        self.chosen_to = to;
+        out.note(Event::Committed { epoch: self.promised.epoch(), from, to, has_command });
+    }
+
+    /// Hands what is chosen to the state machine, in order (at flush).
     pub(crate) fn apply_committed(&mut self, out: &mut Out) {
-        for index in self.applied_to + 1..=self.chosen_to {
-            let slot = self.log.get(index).expect("a chosen slot holds its value");
-            let request = match &mut self.part {
-                Part::Leader(leader) => {
-                    leader.window_bytes -= slot.value.bytes();
+        for index in self.applied + 1..=self.chosen_to {
+            let slot = self.log.get(index).expect("a slot known chosen holds its value");
+            let request = match &mut self.standing {
+                Standing::Leader(leader) => {
+                    leader.uncommitted_bytes -= slot.value.bytes();
                     leader.window.pop_front().and_then(|proposal| proposal.request)
                 }
                 _ => None,
             };
             out.apply(index, slot.ballot.epoch(), slot.value.clone(), request);
         }
-        self.applied_to = self.chosen_to;
-    }
-
-    /// Makes the leader heard: how far everything is chosen, and a probe for what was lost.
-    pub(crate) fn heartbeat(&mut self, out: &mut Out) {
-        let (ballot, chosen_to) = (self.promised, self.chosen_to);
-        let Part::Leader(leader) = &mut self.part else { return };
-        leader.heartbeats += 1;
-        let sequence = leader.heartbeats;
-        for (&node, peer) in &mut leader.peers {
-            peer.probe.get_or_insert((sequence, peer.next));
-            out.send_now(node, Message::Heartbeat(Heartbeat { ballot, sequence, chosen_to }));
-        }
-        self.repeat_read_round(out);
-        self.set_heartbeat_timer(out);
-    }
-
-    pub(crate) fn receive_heartbeat(
-        &mut self,
-        from: NodeId,
-        Heartbeat { ballot, sequence, chosen_to }: Heartbeat,
-        out: &mut Out,
-    ) {
-        if self.follows(from, ballot, out) {
-            out.send_now(from, Message::HeartbeatAck(HeartbeatAck { ballot, sequence }));
-            self.follow_choices(chosen_to, out);
-            self.catch_up(from, out);
-        }
-    }
-
-    /// The peer is there: what it should have acknowledged by now was lost, and is sent again.
-    pub(crate) fn receive_heartbeat_ack(
-        &mut self,
-        from: NodeId,
-        HeartbeatAck { ballot, sequence }: HeartbeatAck,
-        out: &mut Out,
-    ) {
-        let Part::Leader(leader) = &mut self.part else { return };
-        let Some(peer) = leader.peers.get_mut(&from).filter(|_| ballot == self.promised) else {
-            return;
-        };
-        peer.is_heard = true;
-        if let Some((_, sent_to)) = peer.probe.take_if(|(probe, _)| *probe <= sequence) {
-            // An acknowledgement may still wait for the peer's disk: it is given the time until the
-            // next answer.
-            let lost_below = std::mem::replace(&mut peer.settled, sent_to);
-            self.resend(from, lost_below, out);
-        }
-    }
-
-    /// Sends again what lies below `lost_below` and the peer did not accept, gap by gap.
-    fn resend(&mut self, to: NodeId, lost_below: Index, out: &mut Out) {
-        let max_inflight = self.config.settings.max_inflight_batches;
-        let limit = self.batch_limit();
-        let bit = self.acceptors.bit(to);
-        let window_starts = self.chosen_to + 1;
-        let Part::Leader(Leader { peers, window, .. }) = &mut self.part else { return };
-        let Some(peer) = peers.get_mut(&to) else { return };
-        peer.inflight.retain(|&(_, end)| end >= lost_below);
-        let lacks = |slot: Index| window[(slot - window_starts) as usize].accepted_by & bit == 0;
-        let mut slot = window_starts;
-        while slot < lost_below && peer.inflight.len() < max_inflight {
-            if !lacks(slot) {
-                slot += 1;
-                continue;
-            }
-            let gap_ends = (slot..lost_below).find(|&slot| !lacks(slot)).unwrap_or(lost_below);
-            let values = self.log.run(slot..=gap_ends - 1, limit);
-            let next = slot + values.len() as Index;
-            peer.inflight.push_back((slot, next - 1));
-            let (ballot, chosen_to) = (self.promised, self.chosen_to);
-            out.send_now(to, Message::Accept(Accept { ballot, slot, values, chosen_to }));
-            slot = next;
-        }
-    }
-
-    pub(crate) fn set_heartbeat_timer(&self, out: &mut Out) {
-        let interval = self.config.settings.heartbeat_interval;
-        out.set_timer(Timer::Heartbeat, interval..interval);
+        self.applied = self.chosen_to;
     }
 }

@@ -1,15 +1,17 @@
-//! Snapshots: the base that a recovered log goes on from.
-//!
-//! The slots up to the base are chosen, applied and forgotten; the snapshot holds what they did.
+//! The base of the log: the snapshot that stands for every slot before the first one held.
+
+use consensus_core::SnapshotMeta;
 
 use crate::replica::{MultiPaxos, Out};
 
 impl MultiPaxos {
-    /// Starts the state machine from the disk's base, if it was ever compacted.
-    pub(crate) fn restore(&mut self, out: &mut Out) {
-        let base = self.log.base();
-        if base.index > 0 {
-            out.restore(base);
-        }
+    /// Starts the state machine from the base, if the log was ever compacted. What a snapshot holds
+    /// is applied, and so chosen.
+    pub(crate) fn restore_base(&mut self, base: Option<SnapshotMeta>, out: &mut Out) {
+        let Some(base) = base else { return };
+        debug_assert_eq!(self.log.base(), base);
+        self.chosen_to = self.chosen_to.max(base.index);
+        self.applied = base.index;
+        out.restore(base);
     }
 }

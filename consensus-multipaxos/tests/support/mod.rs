@@ -1,0 +1,127 @@
+//! Transcripts in the words of Multi-Paxos.
+
+use consensus_core::{
+    NodeId, Payload, Write,
+    transcript::{Script, Writes},
+};
+use consensus_multipaxos::{
+    Message, MultiPaxos, Record, Timer,
+    record::{Ballot, Hard, PValue},
+};
+
+/// Makes transcripts speak of ballots and slots.
+#[derive(Debug)]
+pub struct Words;
+
+impl Script for Words {
+    type Protocol = MultiPaxos;
+
+    fn timer(name: &str) -> Option<Timer> {
+        match name {
+            "election" => Some(Timer::Election),
+            "heartbeat" => Some(Timer::Heartbeat),
+            "quorum" => Some(Timer::Quorum),
+            "loyalty" => Some(Timer::Loyalty),
+            _ => None,
+        }
+    }
+
+    /// `promised=2.1 chosen_to=3` and accepted values, `SLOT@BALLOT=COMMAND`, without a command for
+    /// a no-op.
+    fn seed(words: &[&str], named: &[(&str, &str)]) -> Result<Writes<MultiPaxos>, String> {
+        let mut hard = Hard::default();
+        for &(key, value) in named {
+            match key {
+                "promised" => hard.promised = ballot(value)?,
+                "chosen_to" => hard.chosen_to = number(value)?,
+                _ => return Err(format!("a disk has no {key}")),
+            }
+        }
+        let pvalues: Result<Vec<_>, _> = words.iter().map(|word| pvalue(word)).collect();
+        let accepted = pvalues?.into_iter().map(Record::Accepted);
+        Ok(accepted.chain([Record::Hard(hard)]).map(Write::Put).collect())
+    }
+
+    fn message(message: &Message) -> String {
+        match message {
+            Message::PreCampaign(m) => format!("PreCampaign {}", text(m.ballot)),
+            Message::PreCampaignReply(m) => {
+                let answer = if m.granted { "yes" } else { "no" };
+                let promised = text(m.promised);
+                format!("PreCampaignReply {} {answer}, promised {promised}", text(m.ballot))
+            }
+            Message::Prepare(m) => format!("Prepare {} from {}", text(m.ballot), m.from),
+            Message::Promise(m) => {
+                let next = m.next.map_or(String::new(), |next| format!(", more from {next}"));
+                let (ballot, values) = (text(m.ballot), pvalues(&m.values));
+                format!(
+                    "Promise {ballot} from {} [{values}]{next}, chosen to {}",
+                    m.from, m.chosen_to
+                )
+            }
+            Message::Accept(m) => {
+                let values: Vec<_> = m.values.iter().map(payload).collect();
+                let (ballot, values) = (text(m.ballot), values.join(" "));
+                format!("Accept {ballot} {}.. [{values}], chosen to {}", m.slot, m.chosen_to)
+            }
+            Message::Accepted(m) => format!("Accepted {} {}..={}", text(m.ballot), m.from, m.to),
+            Message::Nack(m) => format!("Nack {}, promised {}", text(m.ballot), text(m.promised)),
+            Message::Learn(m) => format!("Learn from {}", m.from),
+            Message::Learned(m) => {
+                format!("Learned [{}], chosen to {}", pvalues(&m.values), m.chosen_to)
+            }
+            Message::ReadRound(m) => {
+                let told = m.chosen_to.map_or(String::new(), |to| format!(", chosen to {to}"));
+                format!("ReadRound {} no. {}{told}", text(m.ballot), m.round)
+            }
+            Message::ReadAck(m) => format!("ReadAck {} no. {}", text(m.ballot), m.round),
+        }
+    }
+
+    fn record(record: &Record) -> String {
+        match record {
+            Record::Hard(hard) => {
+                format!("promised {}, chosen to {}", text(hard.promised), hard.chosen_to)
+            }
+            Record::Accepted(value) => pvalues(std::slice::from_ref(value)),
+        }
+    }
+}
+
+fn text(ballot: Ballot) -> String {
+    if ballot.is_nobodys() { "none".into() } else { ballot.epoch().to_string() }
+}
+
+fn pvalues(values: &[PValue]) -> String {
+    let value = |v: &PValue| format!("{}@{}={}", v.slot, text(v.ballot), payload(&v.value));
+    values.iter().map(value).collect::<Vec<_>>().join(" ")
+}
+
+fn payload(value: &Payload) -> String {
+    match &value.command {
+        None => "no-op".into(),
+        Some(command) => String::from_utf8_lossy(command).into_owned(),
+    }
+}
+
+/// `ROUND.NODE`
+fn ballot(word: &str) -> Result<Ballot, String> {
+    let (round, node) = word.split_once('.').ok_or("a ballot is ROUND.NODE")?;
+    Ok(Ballot::new(number(round)?, NodeId(number(node)?)))
+}
+
+/// `SLOT@ROUND.NODE=COMMAND`
+fn pvalue(word: &str) -> Result<PValue, String> {
+    let wrong = || format!("{word} is not SLOT@ROUND.NODE=COMMAND");
+    let (slot, rest) = word.split_once('@').ok_or_else(wrong)?;
+    let (under, command) = rest.split_once('=').ok_or_else(wrong)?;
+    let value = match command {
+        "" => Payload::noop(),
+        command => Payload::of(command.to_owned().into()),
+    };
+    Ok(PValue { slot: number(slot)?, ballot: ballot(under)?, value })
+}
+
+fn number(word: &str) -> Result<u64, String> {
+    word.parse().map_err(|_| format!("{word} is no number"))
+}
