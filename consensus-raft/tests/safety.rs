@@ -13,7 +13,7 @@ use consensus_core::{
 use consensus_raft::{Config, Raft, Record, Timer, record::Entry};
 
 const SEEDS: u64 = 600;
-const STEPS: u64 = 500;
+const STEPS: u64 = 4_000;
 
 /// A cluster in trouble.
 struct Trouble {
@@ -55,28 +55,30 @@ enum Kind {
     CrashMany,
     Restart,
     Cut,
+    Partition,
     Heal,
 }
 
 /// The kinds with their usual weights, and whether a seed may do without them.
-const KINDS: [(Kind, u64, bool); 17] = [
+const KINDS: [(Kind, u64, bool); 18] = [
     (Kind::Deliver, 60, false),
-    (Kind::DeliverMany, 30, false),
-    (Kind::Sync, 25, false),
+    (Kind::DeliverMany, 100, false),
+    (Kind::Sync, 40, false),
     (Kind::SyncOne, 10, true),
     (Kind::Heartbeat, 12, false),
-    (Kind::Election, 6, false),
+    (Kind::Election, 4, false),
     (Kind::Loyalty, 6, false),
     (Kind::Quorum, 2, true),
     (Kind::Propose, 20, false),
     (Kind::Read, 10, true),
-    (Kind::Lose, 8, true),
+    (Kind::Lose, 4, true),
     (Kind::Duplicate, 8, true),
-    (Kind::Crash, 3, true),
+    (Kind::Crash, 2, true),
     (Kind::CrashMany, 1, true),
-    (Kind::Restart, 6, false),
-    (Kind::Cut, 3, true),
-    (Kind::Heal, 2, false),
+    (Kind::Restart, 10, false),
+    (Kind::Cut, 2, true),
+    (Kind::Partition, 3, true),
+    (Kind::Heal, 6, false),
 ];
 
 impl Trouble {
@@ -131,7 +133,7 @@ impl Trouble {
             }
             Kind::Crash => self.crash(node, draw),
             Kind::CrashMany => {
-                for node in ids.into_iter().filter(|node| some(node.0)) {
+                for node in ids.iter().copied().filter(|node| some(node.0)) {
                     self.crash(node, draw.at(node.0));
                 }
             }
@@ -139,6 +141,14 @@ impl Trouble {
             Kind::Cut => {
                 let other = ids[draw.of("other").below(ids.len() as u64) as usize];
                 self.cluster.cut(node, other);
+            }
+            Kind::Partition => {
+                self.cluster.heal();
+                for &from in &ids {
+                    for &to in ids.iter().filter(|to| some(from.0) != some(to.0)) {
+                        self.cluster.cut(from, to);
+                    }
+                }
             }
             Kind::Heal => self.cluster.heal(),
         }
@@ -258,6 +268,7 @@ impl Trouble {
         self.cluster.run(Duration::from_secs(5));
         self.watch();
         let leader = self.some_leader(self.draw).expect("a healed cluster has a leader");
+        let leader = self.lose_leader(leader);
         self.cluster
             .ask(leader, [Ask::Propose("at last".into()), Ask::Read(Consistency::Linearizable)]);
         self.cluster.run(Duration::from_secs(1));
@@ -273,6 +284,23 @@ impl Trouble {
             assert_eq!(replica.status().leader, Some(leader));
             assert_eq!(self.cluster.applied(node), *last.0, "n{node} has everything");
         }
+    }
+}
+
+impl Trouble {
+    /// The leader crashes for good measure; a quorum, if there still is one, elects another.
+    fn lose_leader(&mut self, leader: NodeId) -> NodeId {
+        self.cluster.crash(leader, 0);
+        self.cluster.run(Duration::from_secs(5));
+        self.watch();
+        if self.cluster.ids().len() > 2 {
+            let next = self.some_leader(self.draw).expect("a quorum elects another leader");
+            assert_ne!(next, leader);
+        }
+        self.cluster.restart(leader);
+        self.cluster.run(Duration::from_secs(5));
+        self.watch();
+        self.some_leader(self.draw).expect("there is a leader again")
     }
 }
 
