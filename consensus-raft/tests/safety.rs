@@ -56,11 +56,12 @@ enum Kind {
     Restart,
     Cut,
     Partition,
+    Depose,
     Heal,
 }
 
 /// The kinds with their usual weights, and whether a seed may do without them.
-const KINDS: [(Kind, u64, bool); 18] = [
+const KINDS: [(Kind, u64, bool); 19] = [
     (Kind::Deliver, 60, false),
     (Kind::DeliverMany, 100, false),
     (Kind::Sync, 40, false),
@@ -78,6 +79,7 @@ const KINDS: [(Kind, u64, bool); 18] = [
     (Kind::Restart, 10, false),
     (Kind::Cut, 2, true),
     (Kind::Partition, 3, true),
+    (Kind::Depose, 2, true),
     (Kind::Heal, 6, false),
 ];
 
@@ -150,6 +152,7 @@ impl Trouble {
                     }
                 }
             }
+            Kind::Depose => self.depose(draw),
             Kind::Heal => self.cluster.heal(),
         }
         self.watch();
@@ -187,6 +190,23 @@ impl Trouble {
             Ask::Propose(format!("c{}", self.commands).into())
         });
         self.cluster.ask(node, commands.collect::<Vec<_>>());
+    }
+
+    /// A leader is cut off without knowing it, and the others get far with electing another. Chance
+    /// alone hardly ever brings two leaders about who both have clients.
+    fn depose(&mut self, draw: Draw) {
+        let Some(leader) = self.some_leader(draw) else { return };
+        let others: Vec<_> = self.cluster.ids().into_iter().filter(|&id| id != leader).collect();
+        for &other in &others {
+            self.cluster.cut(leader, other);
+            self.cluster.cut(other, leader);
+            self.cluster.timeout(other, Timer::Loyalty);
+        }
+        let next = draw.of("next").below(others.len() as u64) as usize;
+        let Some(&next) = others.get(next) else { return };
+        self.cluster.timeout(next, Timer::Election);
+        let rounds = draw.of("rounds").below(12) as usize;
+        self.cluster.stabilize(rounds, |node| node != leader);
     }
 
     fn crash(&mut self, node: NodeId, draw: Draw) {
