@@ -75,6 +75,11 @@ impl Picker<'_> {
                 stalest.map(|node| vec![node])
             }
             Target::Actor => self.actor.map(|actor| vec![actor]),
+            Target::Dead => {
+                let running: BTreeSet<_> = self.view.running().collect();
+                let dead = members.iter().copied().filter(|node| !running.contains(node));
+                Some(dead.collect())
+            }
             Target::InTurn => Some(vec![members[(self.trial as usize - 1) % count]]),
             Target::Minority => Some(self.ranked_members(minority(count))),
             Target::MinorityWithLeader => Some(self.around(&[leader?], minority(count))),

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     links::{LinkRule, LinkRules},
-    schedule::{Fault, Link, Slow},
+    schedule::{Fault, Link, Partition, Slow},
 };
 
 /// How long link rules outlive the planned end of their faults, should the harness die meanwhile.
@@ -239,8 +239,11 @@ impl Director {
         for running in &self.running {
             let links = self.trials[running.key].links.iter();
             match &self.schedule.steps[running.step].fault {
-                Fault::Partition(_) => {
-                    rules.extend(links.map(|&(from, to)| LinkRule::cut(from, to)))
+                Fault::Partition(Partition { channel, .. }) => {
+                    rules.extend(links.map(|&(from, to)| LinkRule {
+                        channel: *channel,
+                        ..LinkRule::cut(from, to)
+                    }))
                 }
                 Fault::Link(link) => rules.extend(links.map(|&ends| rule(link, ends))),
                 _ => continue,
@@ -272,6 +275,7 @@ const fn rule(link: &Link, (from, to): (NodeId, NodeId)) -> LinkRule {
     LinkRule {
         from,
         to,
+        channel: link.channel,
         drop: link.drop,
         duplicate: link.duplicate,
         reorder: link.reorder,

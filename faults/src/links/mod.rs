@@ -18,6 +18,9 @@ pub struct LinkRule {
     pub from: NodeId,
     /// The receiver.
     pub to: NodeId,
+    /// On which channel; on both if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Channel>,
     /// The probability that a message is lost; 1 is a cut, which the receiver keeps up too.
     #[serde(default)]
     pub drop: f64,
@@ -47,6 +50,7 @@ impl LinkRule {
         Self {
             from,
             to,
+            channel: None,
             drop: 0.0,
             duplicate: 0.0,
             reorder: 0.0,
@@ -60,6 +64,11 @@ impl LinkRule {
     /// A link that is cut.
     pub const fn cut(from: NodeId, to: NodeId) -> Self {
         Self { drop: 1.0, ..Self::clean(from, to) }
+    }
+
+    /// Whether it concerns this channel.
+    pub fn concerns(&self, channel: Channel) -> bool {
+        self.channel.is_none_or(|only| only == channel)
     }
 
     /// Whether nothing passes at all.

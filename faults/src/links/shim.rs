@@ -28,7 +28,7 @@ pub struct LinkShim {
     draw: Draw,
     expires: Time,
     outgoing: BTreeMap<NodeId, Vec<LinkRule>>,
-    cut_off_from: Vec<NodeId>,
+    incoming_cuts: Vec<LinkRule>,
     links: BTreeMap<(NodeId, Channel), Link>,
     counters: Counters,
 }
@@ -113,7 +113,7 @@ impl LinkShim {
             draw: Draw::new(0),
             expires: Time::ZERO,
             outgoing: BTreeMap::new(),
-            cut_off_from: Vec::new(),
+            incoming_cuts: Vec::new(),
             links: BTreeMap::new(),
             counters: Counters::default(),
         }
@@ -124,20 +124,20 @@ impl LinkShim {
         self.draw = Draw::new(rules.seed).of("link");
         self.expires = now + rules.expires_in;
         self.outgoing.clear();
-        self.cut_off_from.clear();
+        self.incoming_cuts.clear();
         for rule in rules.rules.iter().filter(|rule| rule.from != rule.to) {
             if rule.from == self.me {
                 self.outgoing.entry(rule.to).or_default().push(rule.clone());
             }
             if rule.to == self.me && rule.is_cut() {
-                self.cut_off_from.push(rule.from);
+                self.incoming_cuts.push(rule.clone());
             }
         }
     }
 
     /// Whether any rule concerns this replica.
     pub fn is_clean(&self) -> bool {
-        self.outgoing.is_empty() && self.cut_off_from.is_empty()
+        self.outgoing.is_empty() && self.incoming_cuts.is_empty()
     }
 
     /// What was done so far.
@@ -157,7 +157,7 @@ impl LinkShim {
         let link = self.links.entry((to, channel)).or_default();
         let draw = self.draw.at(self.me.0).at(to.0).of(channel.name()).at(link.sent);
         link.sent += 1;
-        let Some(fate) = Fate::decide(rules, draw, bytes.len()) else {
+        let Some(fate) = Fate::decide(rules, channel, draw, bytes.len()) else {
             self.counters.dropped += 1;
             return Deliveries::default();
         };
@@ -173,12 +173,13 @@ impl LinkShim {
 
     /// Whether a message from this replica may come in. A complete cut is kept up at its receiving
     /// end too: a sender that has just restarted does not know of it yet.
-    pub fn admits(&mut self, now: Time, from: NodeId, _channel: Channel) -> bool {
-        if self.cut_off_from.is_empty() {
+    pub fn admits(&mut self, now: Time, from: NodeId, channel: Channel) -> bool {
+        if self.incoming_cuts.is_empty() {
             return true;
         }
         self.expire(now);
-        let admitted = from == self.me || !self.cut_off_from.contains(&from);
+        let cut = |rule: &LinkRule| rule.from == from && rule.concerns(channel);
+        let admitted = !self.incoming_cuts.iter().any(cut);
         self.counters.dropped += u64::from(!admitted);
         admitted
     }
@@ -193,7 +194,7 @@ impl LinkShim {
     fn expire(&mut self, now: Time) {
         if now >= self.expires {
             self.outgoing.clear();
-            self.cut_off_from.clear();
+            self.incoming_cuts.clear();
         }
     }
 }
@@ -224,9 +225,10 @@ struct Fate {
 
 impl Fate {
     /// Applies every rule; `None` if one drops the message.
-    fn decide(rules: &[LinkRule], draw: Draw, length: usize) -> Option<Self> {
+    fn decide(rules: &[LinkRule], channel: Channel, draw: Draw, length: usize) -> Option<Self> {
         let mut fate = Self::default();
-        for (number, rule) in rules.iter().enumerate() {
+        let concerned = rules.iter().enumerate().filter(|(_, rule)| rule.concerns(channel));
+        for (number, rule) in concerned {
             let draw = draw.at(number as u64);
             if draw.of("drop").chance(rule.drop) {
                 return None;

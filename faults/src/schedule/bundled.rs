@@ -7,7 +7,7 @@ use super::{Schedule, ScheduleError};
 pub struct Named {
     /// The name, for [`Schedule::bundled`].
     pub name: &'static str,
-    /// The first line of its file.
+    /// What it shows, as its file says.
     pub description: &'static str,
     /// The file itself.
     pub text: &'static str,
@@ -25,8 +25,8 @@ macro_rules! bundled {
 }
 
 const BUNDLED: [Named; 11] = bundled! {
-    "leader-crash": "the leader is killed ten times and brought back (the default)",
-    "leader-isolation": "the leader is cut off, hearing nothing yet heard by all, ten times",
+    "leader-crash": "the leader is killed ten times and brought back",
+    "leader-isolation": "the leader is cut off, hearing nobody yet heard by all, ten times",
     "minority-partition": "a minority with the leader is cut off from the majority",
     "majority-loss": "a majority is killed at once: the cluster stops, and serves again when it is back",
     "unresponsive-peer": "the leader, then a follower, freezes without dying",

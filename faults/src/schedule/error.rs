@@ -143,7 +143,7 @@ fn read_by_kind(fault: &Spanned<DeValue<'_>>) -> Result<(), toml::de::Error> {
     let rest = table.iter().filter(|(key, _)| key.get_ref() != "kind");
     let rest: DeTable<'_> = rest.map(|(key, value)| (key.clone(), value.clone())).collect();
     let value = ValueDeserializer::from(Spanned::new(fault.span(), DeValue::Table(rest)));
-    match Kind::ALL.into_iter().find(|known| known.name() == kind) {
+    match Kind::ALL.into_iter().find(|known| known.name() == kind || known.alias() == Some(kind)) {
         Some(Kind::Crash) => Crash::deserialize(value).map(drop),
         Some(Kind::Restart) => Restart::deserialize(value).map(drop),
         Some(Kind::Pause) => Pause::deserialize(value).map(drop),

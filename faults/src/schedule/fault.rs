@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::target::Targets;
-use crate::duration::{self, Delay};
+use crate::{
+    duration::{self, Delay},
+    links::Channel,
+};
 
 /// What happens in a step.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -88,7 +91,7 @@ pub struct Surge {
     pub factor: f64,
 }
 
-/// Messages of both channels (consensus and gossip) are lost on whole links.
+/// Messages are lost on whole links.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Partition {
@@ -97,6 +100,9 @@ pub struct Partition {
     /// Which way, seen from the first group: for `isolate`, from the target.
     #[serde(default)]
     pub direction: Direction,
+    /// On which channel; on both if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Channel>,
     /// Who must be in the first group (`isolate`: who is all of it), or be the bridge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Targets>,
@@ -162,6 +168,9 @@ pub struct Link {
     pub from: Targets,
     /// The receivers.
     pub to: Targets,
+    /// On which channel; on both if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<Channel>,
     /// The probability that a message is lost.
     #[serde(default)]
     pub drop: f64,
@@ -238,6 +247,14 @@ impl Kind {
             Self::Partition => "partition",
             Self::Link => "link",
             Self::Put => "put",
+        }
+    }
+
+    /// Its other name in a schedule, if it has one.
+    pub(super) const fn alias(self) -> Option<&'static str> {
+        match self {
+            Self::Slow => Some("overload"),
+            _ => None,
         }
     }
 }

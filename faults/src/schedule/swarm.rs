@@ -1,1 +1,188 @@
-//! Swarm.
+//! Random schedules: which faults, how strong, how many at once, all drawn from the seed.
+//!
+//! Testing with every kind of fault in every run finds less than leaving some out at random: a kind
+//! that is always on hides what only happens without it (Groce et al., "Swarm Testing", ISSTA 2012).
+//! Independent random crashes find least of all: the bugs of consensus want replicas that die
+//! together, and right after they promised something. So besides its share of everything, most seeds
+//! depose leaders, and many aim crashes at the moment after a campaign, a vote, an election or an
+//! acknowledgement.
+//!
+//! A swarm has two parts: faults first, in which only safety is judged; then everything is healed,
+//! and the cluster must live again.
+
+use std::{
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
+    time::Duration,
+};
+
+use consensus_core::Draw;
+
+use super::{
+    AfterHeal, Anchor, At, Crash, Expect, Fault, Kind, Load, Pause, Repeat, Resolve, Schedule,
+    Step, Target, Targets,
+};
+
+mod kinds;
+
+/// The faults begin within this time of the start.
+const STORM: Duration = Duration::from_secs(8);
+
+/// How often a seed has leaders deposed.
+const DEPOSES: f64 = 0.9;
+
+/// How often a seed has crashes aimed at an event.
+const AIMS: f64 = 0.6;
+
+/// How often any one kind of fault is on.
+const ON: f64 = 0.45;
+
+impl Schedule {
+    /// The random schedule of a seed, for a cluster of a size: 10 to 20 seconds under a light load.
+    pub fn swarm(seed: u64, nodes: NonZeroUsize) -> Self {
+        let draw = Dice(Draw::new(seed).of("swarm"));
+        let mut schedule = Self {
+            name: format!("swarm-{seed}"),
+            description: "faults of every kind, drawn from the seed; then everything is healed"
+                .into(),
+            nodes,
+            warmup: Duration::from_millis(500),
+            settle: Duration::from_secs(5),
+            patience: STORM / 2,
+            watch: None,
+            load: Load {
+                rate: draw.of("rate").between(100, 200) as f64,
+                keys: NonZeroU32::new(draw.of("keys").between(3, 20) as u32)
+                    .unwrap_or(NonZeroU32::MIN),
+                reads: draw.of("reads").share(0.2, 0.7),
+                ..Load::default()
+            },
+            expect: Expect {
+                after_heal: AfterHeal {
+                    leader: Some(Duration::from_secs(3)),
+                    converged: Some(Duration::from_secs(5)),
+                },
+                ..Expect::default()
+            },
+            steps: Vec::new(),
+        };
+        if draw.of("deposes").chance(DEPOSES) {
+            schedule.add("depose", depose(draw.of("depose"), nodes.get()));
+        }
+        if draw.of("aims").chance(AIMS) {
+            schedule.add("aim", aim(draw.of("aim")));
+        }
+        for kind in Kind::ALL {
+            let draw = draw.of(kind.name());
+            if draw.of("on").chance(ON) {
+                schedule.add(kind.name(), kinds::step(kind, draw, nodes.get()));
+            }
+        }
+        schedule
+    }
+
+    /// Adds a step, unless a cluster of this size cannot have it.
+    fn add(&mut self, id: &str, step: Step) {
+        self.steps.push(Step { id: id.to_owned(), ..step });
+        if self.check().is_err() {
+            self.steps.pop();
+        }
+    }
+}
+
+/// Leaders are deposed: killed, frozen or cut off for longer than an election takes.
+fn depose(draw: Dice, nodes: usize) -> Step {
+    let target = Targets::one(Target::Leader);
+    let fault = match draw.of("how").below(4) {
+        0 | 1 => Fault::Crash(Crash { target }),
+        2 => Fault::Pause(Pause { target }),
+        _ => kinds::isolation(draw.of("cut"), nodes),
+    };
+    let lasts = draw.of("lasts").millis(800, 2_000);
+    let at = At {
+        after: Anchor::LeaderElected,
+        count: None,
+        plus: draw.of("plus").millis(100, 1_500),
+        jitter: Duration::from_millis(200),
+    };
+    repeated(draw, Step { id: String::new(), at, fault, lasts: Some(lasts), repeat: None }, 2..=3)
+}
+
+/// Replicas are killed right after something happened at one of them. Many come back at once, as when
+/// a supervisor restarts them: what was promised and not synced is then forgotten while it matters.
+fn aim(draw: Dice) -> Step {
+    let (after, most) = draw.of("event").pick(&[
+        (Anchor::Campaigning, 2),
+        (Anchor::Voted, 4),
+        (Anchor::Elected, 1),
+        (Anchor::Commit, 200),
+        (Anchor::Acknowledged, 100),
+        (Anchor::Acknowledged, 100),
+    ]);
+    let targets = draw.of("target").pick(&[
+        vec![Target::Actor],
+        vec![Target::Actor],
+        vec![Target::Actor, Target::Minority],
+        vec![Target::Minority],
+        vec![Target::Majority],
+        vec![Target::Actor, Target::Majority],
+        vec![Target::All],
+    ]);
+    let lasts = match draw.of("back").below(3) {
+        0 => draw.of("lasts").millis(1, 20),
+        1 => draw.of("lasts").millis(20, 300),
+        _ => draw.of("lasts").millis(300, 1_500),
+    };
+    let plus = match draw.of("when").below(2) {
+        0 => Duration::ZERO,
+        _ => Duration::from_micros(draw.of("plus").between(50, 5_000)),
+    };
+    let count = NonZeroU64::new(draw.of("count").between(1, most));
+    let at = At { after, count, plus, jitter: Duration::ZERO };
+    let fault = Fault::Crash(Crash { target: Targets(targets) });
+    repeated(draw, Step { id: String::new(), at, fault, lasts: Some(lasts), repeat: None }, 1..=4)
+}
+
+/// The step with so many trials, somewhat apart.
+fn repeated(draw: Dice, step: Step, times: std::ops::RangeInclusive<u64>) -> Step {
+    let times = draw.of("times").between(*times.start(), *times.end());
+    let gap = draw.of("gap").millis(300, 1_500);
+    let every = step.lasts.unwrap_or_default() + gap;
+    let times = NonZeroU32::new(times as u32).unwrap_or(NonZeroU32::MIN);
+    Step { repeat: Some(Repeat { times, every, resolve: Resolve::Each }), ..step }
+}
+
+/// A draw that rolls what schedules are made of, in round numbers for people to read.
+#[derive(Clone, Copy)]
+struct Dice(Draw);
+
+impl Dice {
+    fn of(self, purpose: &str) -> Self {
+        Self(self.0.of(purpose))
+    }
+
+    fn chance(self, probability: f64) -> bool {
+        self.0.chance(probability)
+    }
+
+    fn below(self, bound: u64) -> u64 {
+        self.0.below(bound)
+    }
+
+    /// Uniform, both ends included.
+    fn between(self, low: u64, high: u64) -> u64 {
+        low + self.0.below(high - low + 1)
+    }
+
+    fn millis(self, low: u64, high: u64) -> Duration {
+        Duration::from_millis(self.between(low, high))
+    }
+
+    /// Uniform, in hundredths.
+    fn share(self, low: f64, high: f64) -> f64 {
+        ((low + (high - low) * self.0.unit()) * 100.0).round() / 100.0
+    }
+
+    fn pick<T: Clone>(self, choices: &[T]) -> T {
+        choices[self.0.below(choices.len() as u64) as usize].clone()
+    }
+}

@@ -16,6 +16,8 @@ pub enum Target {
     Stalest,
     /// `actor`: the replica at which the event happened that the step waited for.
     Actor,
+    /// `dead`: every replica whose process does not run.
+    Dead,
     /// `in-turn`: one replica after the other, trial by trial.
     InTurn,
     /// `minority`: as many as the cluster can lose and still serve.
@@ -31,11 +33,12 @@ pub enum Target {
 }
 
 /// The words, with what they stand for.
-const WORDS: [(&str, Target); 9] = [
+const WORDS: [(&str, Target); 10] = [
     ("leader", Target::Leader),
     ("one-follower", Target::OneFollower),
     ("stalest", Target::Stalest),
     ("actor", Target::Actor),
+    ("dead", Target::Dead),
     ("in-turn", Target::InTurn),
     ("minority", Target::Minority),
     ("minority-with-leader", Target::MinorityWithLeader),
@@ -74,7 +77,7 @@ impl FromStr for Target {
 /// What is no target.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "`{0}` is no target; there are leader, one-follower, stalest, actor, in-turn, minority, \
+    "`{0}` is no target; there are leader, one-follower, stalest, actor, dead, in-turn, minority, \
      minority-with-leader, majority, all and \"node <number>\""
 )]
 pub struct TargetError(pub String);

@@ -86,7 +86,7 @@ fn check_link(link: &Link, path: &Path) -> Check {
 }
 
 fn check_partition(partition: &Partition, nodes: usize, path: &Path) -> Check {
-    let Partition { shape, direction, target, groups, links } = partition;
+    let Partition { shape, direction, target, groups, links, channel: _ } = partition;
     let why = format!("a cluster of {nodes} is too small for it");
     ensure(shape.least_nodes() <= nodes, &path.field("shape"), why)?;
     let grouped =

@@ -1,0 +1,181 @@
+//! A random step of each kind.
+
+use std::time::Duration;
+
+use super::{Dice, STORM, repeated};
+use crate::{
+    duration::Delay,
+    links::Channel,
+    schedule::{
+        Anchor, At, Crash, Direction, Fault, Kind, Link, Partition, Pause, Put, Restart, Shape,
+        Slow, Step, Surge, Target, Targets,
+    },
+};
+
+/// How often a crash lasts until everything is healed; a minority only, or nothing would be left.
+const STAYS_DOWN: f64 = 0.2;
+
+/// How often a link fault or a partition hits one channel alone.
+const ONE_CHANNEL: f64 = 0.2;
+
+/// A step of this kind, somewhere in the storm.
+pub(super) fn step(kind: Kind, draw: Dice, nodes: usize) -> Step {
+    let (fault, lasts) = match kind {
+        Kind::Crash => crash(draw),
+        Kind::Restart => {
+            let target = one_of(draw, &[Target::Leader, Target::OneFollower, Target::InTurn]);
+            (Fault::Restart(Restart { target }), Some(draw.of("lasts").millis(1, 800)))
+        }
+        Kind::Pause => {
+            let words = [Target::Leader, Target::OneFollower, Target::Minority, Target::Majority];
+            let fault = Fault::Pause(Pause { target: one_of(draw, &words) });
+            (fault, Some(draw.of("lasts").millis(100, 2_000)))
+        }
+        Kind::Slow => (slow(draw), Some(draw.of("lasts").millis(1_000, 3_000))),
+        Kind::Load => {
+            let factor = draw.of("factor").pick(&[0.0, 0.5, 3.0, 6.0]);
+            (Fault::Load(Surge { factor }), Some(draw.of("lasts").millis(300, 1_500)))
+        }
+        Kind::Partition => (partition(draw, nodes), Some(draw.of("lasts").millis(300, 2_500))),
+        Kind::Link => (link(draw), Some(draw.of("lasts").millis(500, 4_000))),
+        Kind::Put => (put(draw), None),
+    };
+    let plus = Duration::from_millis(draw.of("plus").below(STORM.as_millis() as u64 / 2));
+    let jitter = draw.of("jitter").millis(0, 500);
+    let at = At { after: Anchor::Start, count: None, plus, jitter };
+    let step = Step { id: String::new(), at, fault, lasts, repeat: None };
+    // Whoever stays down is killed once.
+    let most = if step.never_ends() { 1 } else { 3 };
+    repeated(draw, step, 1..=most)
+}
+
+fn one_of(draw: Dice, words: &[Target]) -> Targets {
+    Targets::one(draw.of("target").pick(words))
+}
+
+fn crash(draw: Dice) -> (Fault, Option<Duration>) {
+    if draw.of("stays-down").chance(STAYS_DOWN) {
+        let target = one_of(draw, &[Target::Minority, Target::MinorityWithLeader]);
+        return (Fault::Crash(Crash { target }), None);
+    }
+    let targets = draw.of("target").pick(&[
+        vec![Target::Leader],
+        vec![Target::OneFollower],
+        vec![Target::Stalest],
+        vec![Target::Leader, Target::OneFollower],
+        vec![Target::OneFollower, Target::OneFollower],
+        vec![Target::MinorityWithLeader],
+        vec![Target::Majority],
+        vec![Target::All],
+    ]);
+    let lasts = draw.of("lasts").millis(1, 2_000);
+    (Fault::Crash(Crash { target: Targets(targets) }), Some(lasts))
+}
+
+fn slow(draw: Dice) -> Fault {
+    Fault::Slow(Slow {
+        target: one_of(draw, &[Target::Leader, Target::OneFollower, Target::Stalest]),
+        share: draw.of("share").share(0.05, 0.5),
+        period: draw.of("period").millis(50, 500),
+    })
+}
+
+fn put(draw: Dice) -> Fault {
+    let value = format!("meanwhile-{}", draw.of("value").below(1_000));
+    Fault::Put(Put { key: "swarm".into(), value })
+}
+
+fn channel(draw: Dice) -> Option<Channel> {
+    let draw = draw.of("channel");
+    draw.of("one").chance(ONE_CHANNEL).then(|| draw.pick(&[Channel::Consensus, Channel::Gossip]))
+}
+
+/// The leader is cut off, one way or both; enough to depose it.
+pub(super) fn isolation(draw: Dice, nodes: usize) -> Fault {
+    let shape = if nodes > 4 {
+        draw.of("shape").pick(&[Shape::Isolate, Shape::Minority])
+    } else {
+        Shape::Isolate
+    };
+    Fault::Partition(Partition {
+        shape,
+        direction: draw.of("direction").pick(&[
+            Direction::Both,
+            Direction::Inbound,
+            Direction::Both,
+        ]),
+        target: Some(Targets::one(Target::Leader)),
+        channel: None,
+        groups: Vec::new(),
+        links: Vec::new(),
+    })
+}
+
+fn partition(draw: Dice, nodes: usize) -> Fault {
+    let shapes = [
+        Shape::Isolate,
+        Shape::Halves,
+        Shape::Minority,
+        Shape::Majority,
+        Shape::Bridge,
+        Shape::Ring,
+        Shape::Links,
+    ];
+    let fitting: Vec<_> = shapes.into_iter().filter(|shape| shape.least_nodes() <= nodes).collect();
+    let shape = if fitting.is_empty() { Shape::Isolate } else { draw.of("shape").pick(&fitting) };
+    let grouped =
+        matches!(shape, Shape::Isolate | Shape::Halves | Shape::Minority | Shape::Majority);
+    let directions = [Direction::Both, Direction::Inbound, Direction::Outbound];
+    let direction = if grouped { draw.of("direction").pick(&directions) } else { Direction::Both };
+    let target = (grouped || shape == Shape::Bridge)
+        .then(|| one_of(draw, &[Target::Leader, Target::OneFollower]));
+    let links = if shape == Shape::Links { some_links(draw, nodes as u64) } else { Vec::new() };
+    Fault::Partition(Partition {
+        shape,
+        direction,
+        target,
+        channel: channel(draw),
+        groups: Vec::new(),
+        links,
+    })
+}
+
+/// A third of all links, one way each.
+fn some_links(draw: Dice, nodes: u64) -> Vec<[u64; 2]> {
+    let pairs = (1..=nodes).flat_map(|from| (1..=nodes).map(move |to| [from, to]));
+    let others = pairs.filter(|[from, to]| from != to);
+    let cut = |&[from, to]: &[u64; 2]| draw.of("links").0.at(from).at(to).chance(1.0 / 3.0);
+    let links: Vec<_> = others.filter(cut).collect();
+    if links.is_empty() { vec![[1, 2]] } else { links }
+}
+
+fn link(draw: Dice) -> Fault {
+    let (from, to) = draw.of("ends").pick(&[
+        (Target::All, Target::All),
+        (Target::All, Target::All),
+        (Target::Leader, Target::All),
+        (Target::All, Target::Leader),
+        (Target::Leader, Target::OneFollower),
+        (Target::OneFollower, Target::All),
+    ]);
+    let some = |what: &str, most: f64| {
+        let draw = draw.of(what);
+        if draw.of("on").chance(0.5) { draw.share(0.01, most) } else { 0.0 }
+    };
+    let middle = draw.of("delay").millis(1, 60);
+    let spread = draw.of("spread").millis(0, middle.as_millis() as u64);
+    Fault::Link(Link {
+        from: Targets::one(from),
+        to: Targets::one(to),
+        channel: channel(draw),
+        drop: some("drop", 0.3),
+        duplicate: some("duplicate", 0.3),
+        reorder: some("reorder", 0.3),
+        corrupt: some("corrupt", 0.1),
+        delay: Delay { middle, spread },
+        bandwidth: draw
+            .of("throttled")
+            .chance(0.2)
+            .then(|| draw.of("rate").between(50, 500) * 1_000),
+    })
+}

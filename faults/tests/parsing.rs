@@ -1,0 +1,281 @@
+//! A schedule that is wrong is refused before anything starts, with the file, the line, and why.
+
+use faults::{Capabilities, Kind, Schedule, schedule::Targets};
+
+/// A schedule whose one step stands on lines 2 to 5.
+fn with_step(step: &str) -> String {
+    format!("name = \"test\"\n[[step]]\n{step}\n")
+}
+
+/// The line, the field and the reason of the refusal.
+fn refusal(text: &str) -> (Option<usize>, String, String) {
+    let error = Schedule::parse("my.toml", text).expect_err("it should have been refused");
+    assert_eq!(error.file, "my.toml");
+    let shown = error.to_string();
+    let place = error.line.map_or("my.toml: ".to_owned(), |line| format!("my.toml:{line}: "));
+    assert!(shown.starts_with(&place), "{shown}");
+    (error.line, error.field, error.why)
+}
+
+#[track_caller]
+fn refused(text: &str, line: usize, field: &str, why: &str) {
+    let (at, what, reason) = refusal(text);
+    assert_eq!((at, what.as_str()), (Some(line), field), "{reason}");
+    assert!(reason.contains(why), "{reason}");
+}
+
+#[track_caller]
+fn step_refused(step: &str, line: usize, field: &str, why: &str) {
+    refused(&with_step(step), line, field, why);
+}
+
+#[test]
+fn what_is_no_toml_is_refused_at_its_line() {
+    let (line, _, _) = refusal("name = \"test\"\nnodes = = 5\n");
+    assert_eq!(line, Some(2));
+}
+
+#[test]
+fn unknown_fields_are_named() {
+    refused("name = \"test\"\nnoodles = 5\n", 2, "noodles", "unknown field `noodles`");
+    refused("name = \"a\"\n[load]\nrate = 5\nkees = 1\n", 4, "load.kees", "unknown field `kees`");
+    let step =
+        "at = { after = \"start\" }\nfault = { kind = \"crash\", target = \"leader\", aim = 1 }";
+    step_refused(step, 4, "step[1].fault.aim", "unknown field `aim`");
+}
+
+#[test]
+fn unknown_kinds_list_the_known_ones() {
+    // `overload` is another name for `slow`, with the same fields.
+    let step = "at = { after = \"start\" }\nfor = \"1s\"\nfault = { kind = \"overload\", target = \"leader\", much = 1 }";
+    step_refused(step, 5, "step[1].fault.much", "unknown field `much`");
+    let step = "at = { after = \"start\" }\nfault = { kind = \"meteor\" }";
+    step_refused(step, 4, "step[1].fault.kind", "crash");
+    let step = "at = { after = \"start\" }\nfault = { target = \"leader\" }";
+    step_refused(step, 4, "step[1].fault", "kind");
+}
+
+#[test]
+fn wrong_types_are_refused_where_they_stand() {
+    refused("name = \"test\"\nnodes = \"five\"\n", 2, "nodes", "invalid type");
+    refused("name = \"test\"\nnodes = 0\n", 2, "nodes", "nonzero");
+    let table = "at = { after = \"start\" }\nfor = \"1s\"\n[step.fault]\nkind = \"link\"\nfrom = \"all\"\nto = \"all\"\ndrop = \"much\"";
+    step_refused(table, 9, "step[1].fault.drop", "invalid type");
+}
+
+#[test]
+fn times_are_written_with_units() {
+    let step =
+        "at = { after = \"start\", plus = \"5\" }\nfault = { kind = \"crash\", target = \"all\" }";
+    step_refused(step, 3, "step[1].at.plus", "is no time");
+    let step =
+        "at = { after = \"start\" }\nfor = \"48h\"\nfault = { kind = \"pause\", target = \"all\" }";
+    step_refused(step, 4, "step[1].for", "at most 24h");
+    let step =
+        "at = { after = \"start\" }\nfor = \"0s\"\nfault = { kind = \"pause\", target = \"all\" }";
+    step_refused(step, 4, "step[1].for", "before it began");
+}
+
+#[test]
+fn what_would_never_be_healed_is_refused() {
+    for fault in [
+        "kind = \"pause\", target = \"leader\"",
+        "kind = \"slow\", target = \"leader\"",
+        "kind = \"load\", factor = 2",
+        "kind = \"partition\", shape = \"halves\"",
+        "kind = \"link\", from = \"all\", to = \"all\", drop = 0.1",
+    ] {
+        let step = format!("at = {{ after = \"start\" }}\nfault = {{ {fault} }}");
+        step_refused(&step, 2, "step[1]", "never be healed");
+    }
+    let endless = "name = \"a\"\n[[step]]\nid = \"x\"\nat = { after = \"start\" }\n\
+        fault = { kind = \"crash\", target = \"leader\" }\n[[step]]\n\
+        at = { after = \"x.done\" }\nfault = { kind = \"put\", key = \"a\", value = \"b\" }\n";
+    refused(endless, 7, "step[2].at.after", "never done");
+}
+
+#[test]
+fn steps_wait_for_what_exists_and_not_for_themselves() {
+    let put = "fault = { kind = \"put\", key = \"a\", value = \"b\" }";
+    step_refused(
+        &format!("at = {{ after = \"ghost.done\" }}\n{put}"),
+        3,
+        "step[1].at.after",
+        "no step `ghost`",
+    );
+    step_refused(
+        &format!("at = {{ after = \"dawn\" }}\n{put}"),
+        3,
+        "step[1].at.after",
+        "nothing to wait for",
+    );
+    step_refused(
+        &format!("at = {{ after = \"start\", count = 2 }}\n{put}"),
+        3,
+        "step[1].at.count",
+        "cannot be counted",
+    );
+    let circle = format!(
+        "name = \"a\"\n[[step]]\nid = \"x\"\nat = {{ after = \"y.done\" }}\n{put}\n\
+         [[step]]\nid = \"y\"\nat = {{ after = \"x.start\" }}\n{put}\n"
+    );
+    refused(&circle, 4, "step[1].at.after", "waits for itself");
+    let twins = format!(
+        "name = \"a\"\n[[step]]\nid = \"x\"\nat = {{ after = \"start\" }}\n{put}\n[[step]]\nid = \"x\"\nat = {{ after = \"start\" }}\n{put}\n"
+    );
+    refused(&twins, 7, "step[2].id", "two steps");
+}
+
+#[test]
+fn repetitions_must_not_overlap() {
+    let crash = "at = { after = \"start\" }\nfault = { kind = \"crash\", target = \"leader\" }\nfor = \"5s\"\n";
+    step_refused(
+        &format!("{crash}repeat = {{ times = 3, every = \"4s\" }}"),
+        6,
+        "step[1].repeat.every",
+        "lasts 5s",
+    );
+    step_refused(
+        &format!("{crash}repeat = {{ times = 0, every = \"4s\" }}"),
+        6,
+        "step[1].repeat.times",
+        "nonzero",
+    );
+    step_refused(
+        &format!("{crash}repeat = {{ times = 10000, every = \"1h\" }}"),
+        6,
+        "step[1].repeat.every",
+        "a day",
+    );
+}
+
+#[test]
+fn targets_must_exist_in_a_cluster_of_that_size() {
+    let crash = |target: &str| {
+        format!("at = {{ after = \"start\" }}\nfault = {{ kind = \"crash\", target = {target} }}")
+    };
+    step_refused(&crash("\"node 6\""), 4, "step[1].fault.target", "a cluster of 5 has no `node 6`");
+    step_refused(&crash("\"king\""), 4, "step[1].fault.target", "`king` is no target");
+    step_refused(&crash("[]"), 4, "step[1].fault.target", "nobody");
+    step_refused(&crash("\"actor\""), 4, "step[1].fault.target", "no `actor`");
+    let five = format!("[{}]", ["\"one-follower\""; 5].join(", "));
+    step_refused(&crash(&five), 4, "step[1].fault.target", "no 5 followers");
+
+    let six = with_step(&crash("\"node 6\"")).replace("\n[[", "\nnodes = 7\n[[");
+    let schedule = Schedule::parse("my.toml", &six).unwrap();
+    let smaller = schedule.with_nodes(3.try_into().unwrap()).unwrap_err();
+    assert!(smaller.to_string().contains("a cluster of 3 has no `node 6`"), "{smaller}");
+}
+
+#[test]
+fn shares_lie_between_zero_and_one() {
+    refused("name = \"a\"\n[load]\nreads = 1.5\n", 3, "load.reads", "between 0 and 1");
+    refused("name = \"a\"\n[load]\nrate = -1\n", 3, "load.rate", "no rate");
+    refused("name = \"a\"\n[load.mix]\nput = 0.9\n", 2, "load.mix", "sum to");
+    let link = |fields: &str| {
+        format!(
+            "at = {{ after = \"start\" }}\nfor = \"1s\"\nfault = {{ kind = \"link\", from = \"all\", to = \"all\"{fields} }}"
+        )
+    };
+    step_refused(&link(", drop = 1.01"), 5, "step[1].fault.drop", "between 0 and 1");
+    step_refused(&link(", corrupt = nan"), 5, "step[1].fault.corrupt", "between 0 and 1");
+    step_refused(&link(", delay = \"5ms~10ms\""), 5, "step[1].fault.delay", "before it was sent");
+    step_refused(&link(""), 5, "step[1].fault", "nothing is wrong");
+    let slow = "at = { after = \"start\" }\nfor = \"1s\"\nfault = { kind = \"slow\", target = \"leader\", share = 1.0 }";
+    step_refused(slow, 5, "step[1].fault.share", "not slowed at all");
+}
+
+#[test]
+fn partitions_cut_what_is_there() {
+    let cut = |fields: &str| {
+        format!(
+            "at = {{ after = \"start\" }}\nfor = \"1s\"\nfault = {{ kind = \"partition\", {fields} }}"
+        )
+    };
+    step_refused(&cut("shape = \"isolate\""), 5, "step[1].fault", "needs a `target`");
+    step_refused(
+        &cut("shape = \"isolate\", target = \"all\""),
+        5,
+        "step[1].fault.target",
+        "nobody",
+    );
+    step_refused(
+        &cut("shape = \"ring\", target = \"leader\""),
+        5,
+        "step[1].fault.target",
+        "no target",
+    );
+    step_refused(
+        &cut("shape = \"groups\", groups = [[1, 2], [2, 3]]"),
+        5,
+        "step[1].fault.groups",
+        "twice",
+    );
+    step_refused(
+        &cut("shape = \"groups\", groups = [[1, 9]]"),
+        5,
+        "step[1].fault.groups",
+        "no node 9",
+    );
+    step_refused(&cut("shape = \"links\", links = [[1, 1]]"), 5, "step[1].fault.links", "itself");
+    step_refused(
+        &cut("shape = \"halves\", links = [[1, 2]]"),
+        5,
+        "step[1].fault.links",
+        "only the shape",
+    );
+    let ring = with_step(&cut("shape = \"ring\"")).replace("\n[[", "\nnodes = 3\n[[");
+    refused(&ring, 6, "step[1].fault.shape", "too small");
+}
+
+#[test]
+fn bounds_are_set_on_what_is_measured() {
+    let text = "name = \"a\"\n[expect]\nslo = { \"elections.p95\" = \"1s\" }\n";
+    let (line, field, why) = refusal(text);
+    assert_eq!(line, Some(3));
+    assert!(field.starts_with("expect.slo"), "{field}");
+    assert!(why.contains("election"), "{why}");
+    let text = "name = \"a\"\n[expect]\nalways = [\"linearisable\"]\n";
+    refused(text, 3, "expect.always[1]", "linearizable");
+}
+
+#[test]
+fn defaults_are_filled_in_and_written_out() {
+    let text = with_step(
+        "at = { after = \"start\" }\nfault = { kind = \"crash\", target = [\"leader\", \"one-follower\"] }",
+    );
+    let schedule = Schedule::parse("my.toml", &text).unwrap();
+    assert_eq!((schedule.nodes.get(), schedule.steps[0].id.as_str()), (5, "step-1"));
+    let again = Schedule::parse("again.toml", &schedule.to_toml()).unwrap();
+    assert_eq!(again, schedule);
+}
+
+#[test]
+fn a_target_refuses_what_it_cannot_do() {
+    let schedule = Schedule::bundled("unresponsive-peer").unwrap();
+    assert_eq!(schedule.unsupported_on(&Capabilities::all()), []);
+    let refused = schedule.unsupported_on(&Capabilities::only([Kind::Crash]));
+    assert_eq!(refused.len(), 2);
+    assert!(refused[0].to_string().contains("leader-freezes"), "{}", refused[0]);
+}
+
+#[test]
+fn targets_show_as_they_are_written() {
+    let words = [
+        "leader",
+        "one-follower",
+        "stalest",
+        "actor",
+        "dead",
+        "in-turn",
+        "minority",
+        "minority-with-leader",
+        "majority",
+        "all",
+        "node 3",
+    ];
+    for word in words {
+        let targets = Targets(vec![word.parse().unwrap()]);
+        assert_eq!(targets.to_string(), word);
+    }
+}

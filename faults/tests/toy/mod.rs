@@ -1,0 +1,219 @@
+//! A toy cluster in virtual time: no protocol, but leaders that fall when they are hurt and rise a
+//! while later, commits and acknowledgements. Enough for a director to direct.
+
+#![allow(dead_code, reason = "each test file uses its own part of it")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use consensus_core::{Epoch, Event, NodeId, Time};
+use faults::{Action, Director, Effect, LinkRules, Observation, Schedule, Trial};
+
+/// From the loss of a leader to the next.
+const ELECTION: Duration = Duration::from_millis(200);
+
+/// Between two commits.
+const COMMIT: Duration = Duration::from_millis(20);
+
+/// No run takes longer.
+const LIMIT: Time = Time(600_000_000_000);
+
+/// The cluster.
+pub struct Toy {
+    pub members: Vec<NodeId>,
+    pub down: BTreeSet<NodeId>,
+    pub frozen: BTreeSet<NodeId>,
+    pub rules: LinkRules,
+    pub factor: f64,
+    pub puts: Vec<(String, String)>,
+    pub leader: Option<NodeId>,
+    /// Which replicas every new leader is chosen from first: protocols differ in whom they elect.
+    favourite: u64,
+    round: u64,
+    commit: u64,
+    next_commit: Time,
+    election: Option<Time>,
+}
+
+/// What a run left behind.
+pub struct Run {
+    pub director: Director,
+    pub toy: Toy,
+    pub actions: Vec<(Time, Action)>,
+    pub leaders: Vec<(Time, NodeId)>,
+    pub ended: Time,
+}
+
+impl Run {
+    pub fn trials(&self) -> &[Trial] {
+        self.director.trials()
+    }
+
+    /// The effects of one step, with their times since the start of the run.
+    pub fn effects(&self, step: &str) -> Vec<(u64, Effect)> {
+        let own = self.actions.iter().filter(|(_, action)| action.step == step);
+        own.map(|(at, action)| (at.0 / 1_000_000, action.effect.clone())).collect()
+    }
+}
+
+pub fn members(count: usize) -> Vec<NodeId> {
+    (1..=count as u64).map(NodeId).collect()
+}
+
+/// Runs a schedule to its end.
+pub fn run(schedule: &Schedule, seed: u64) -> Run {
+    let members = members(schedule.nodes.get());
+    run_director(Director::new(schedule, seed, &members), members, 0)
+}
+
+/// Lets a director direct to the end. The favourite decides whom this cluster elects.
+pub fn run_director(mut director: Director, members: Vec<NodeId>, favourite: u64) -> Run {
+    let mut toy = Toy {
+        down: BTreeSet::new(),
+        frozen: BTreeSet::new(),
+        rules: LinkRules::default(),
+        factor: 1.0,
+        puts: Vec::new(),
+        leader: None,
+        favourite,
+        round: 0,
+        commit: 0,
+        next_commit: Time(0),
+        election: Some(Time(0)),
+        members,
+    };
+    let (mut actions, mut leaders, mut now) = (Vec::new(), Vec::new(), Time(0));
+    director.observe(now, Observation::Ready);
+    while !director.finished() {
+        toy.live(now, &mut director, &mut leaders);
+        for action in director.poll(now) {
+            toy.obey(now, &action.effect, &mut director);
+            actions.push((now, action));
+        }
+        if director.next_wakeup().is_some_and(|at| at <= now) {
+            continue;
+        }
+        let next = [director.next_wakeup(), toy.election, Some(toy.next_commit)];
+        now = next.into_iter().flatten().min().expect("commits go on for ever").max(now);
+        assert!(now < LIMIT, "the run never ends: {:?}", director.trials());
+    }
+    Run { director, toy, actions, leaders, ended: now }
+}
+
+impl Toy {
+    fn live(&mut self, now: Time, director: &mut Director, leaders: &mut Vec<(Time, NodeId)>) {
+        if self.leader.is_some_and(|leader| !self.able(leader)) {
+            self.leader = None;
+            self.election = Some(now + ELECTION);
+        }
+        if self.election.is_some_and(|at| at <= now) {
+            self.elect(now, director, leaders);
+        }
+        if self.next_commit <= now {
+            self.next_commit = now + COMMIT;
+            if let Some(node) = self.leader {
+                self.commit += 1;
+                let epoch = Epoch::term(self.round);
+                let event = Event::Committed {
+                    epoch,
+                    from: self.commit,
+                    to: self.commit,
+                    has_command: true,
+                };
+                director.observe(now, Observation::Event { node, event: &event });
+                director.observe(now, Observation::Acknowledged { node });
+            }
+        }
+    }
+
+    fn elect(&mut self, now: Time, director: &mut Director, leaders: &mut Vec<(Time, NodeId)>) {
+        let count = self.members.len() as u64;
+        let order = (0..count).map(|n| self.members[((n + self.favourite) % count) as usize]);
+        let Some(node) = order.into_iter().find(|&node| self.able(node)) else {
+            self.election = Some(now + ELECTION);
+            return;
+        };
+        self.election = None;
+        self.round += 1;
+        let epoch = Epoch::term(self.round);
+        let voter = self.members.iter().copied().find(|&other| other != node && self.runs(other));
+        let voted = voter.map(|voter| (voter, Event::Voted { epoch, candidate: node }));
+        let events = [(node, Event::Campaigning { epoch })].into_iter().chain(voted);
+        for (node, event) in events.chain([(node, Event::Elected { epoch })]) {
+            director.observe(now, Observation::Event { node, event: &event });
+        }
+        self.leader = Some(node);
+        leaders.push((now, node));
+    }
+
+    fn runs(&self, node: NodeId) -> bool {
+        !self.down.contains(&node) && !self.frozen.contains(&node)
+    }
+
+    /// Whether a replica can lead: it runs, and talks with a quorum both ways.
+    fn able(&self, node: NodeId) -> bool {
+        let cut = |from, to| {
+            self.rules.rules.iter().any(|rule| rule.from == from && rule.to == to && rule.is_cut())
+        };
+        let peers = self.members.iter().filter(|&&peer| {
+            peer == node || (self.runs(peer) && !cut(node, peer) && !cut(peer, node))
+        });
+        self.runs(node) && peers.count() > self.members.len() / 2
+    }
+
+    /// Does what it is told, and insists that it can be done.
+    fn obey(&mut self, now: Time, effect: &Effect, director: &mut Director) {
+        match effect {
+            Effect::Crash(nodes) | Effect::Stop(nodes) => {
+                for &node in nodes {
+                    assert!(self.down.insert(node), "node {node} is brought down twice");
+                    let thawed = self.frozen.remove(&node);
+                    assert!(
+                        !thawed || matches!(effect, Effect::Crash(_)),
+                        "a frozen node is stopped"
+                    );
+                    director.observe(now, Observation::Down { node });
+                }
+            }
+            Effect::Start(nodes) => {
+                for &node in nodes {
+                    assert!(self.down.remove(&node), "node {node} is started twice");
+                    director.observe(now, Observation::Up { node });
+                }
+            }
+            Effect::Pause(nodes) => {
+                for &node in nodes {
+                    assert!(!self.down.contains(&node), "dead node {node} is frozen");
+                    assert!(self.frozen.insert(node), "node {node} is frozen twice");
+                }
+            }
+            Effect::Resume(nodes) => {
+                for &node in nodes {
+                    assert!(self.frozen.remove(&node), "node {node} is thawed twice");
+                }
+            }
+            Effect::Links(rules) => self.rules = rules.clone(),
+            Effect::LoadFactor(factor) => self.factor = *factor,
+            Effect::Put { key, value } => self.puts.push((key.clone(), value.clone())),
+        }
+    }
+
+    /// Whether nothing is wrong any more.
+    pub fn healthy(&self) -> bool {
+        self.down.is_empty()
+            && self.frozen.is_empty()
+            && self.rules.is_clean()
+            && self.factor == 1.0
+    }
+}
+
+/// How often each kind struck.
+pub fn kinds(run: &Run) -> BTreeMap<faults::Kind, u32> {
+    let mut counts = BTreeMap::new();
+    for trial in run.trials().iter().filter(|trial| trial.began.is_some()) {
+        *counts.entry(trial.kind).or_default() += 1;
+    }
+    counts
+}
