@@ -226,11 +226,15 @@ impl MultiPaxos {
     /// §2.4).
     pub(crate) fn receive_nack(&mut self, nack: Nack, out: &mut Out) {
         self.highest_seen = self.highest_seen.max(nack.promised);
-        let runs = matches!(self.standing, Standing::Candidate(_) | Standing::Leader(_));
-        if runs && nack.ballot == self.promised {
-            self.become_follower(self.promised, None, out);
-            self.arm_election(out);
+        if nack.ballot != self.promised {
+            return;
         }
+        match self.standing {
+            Standing::Follower(_) | Standing::PreCandidate(_) => return,
+            Standing::Candidate(_) => self.arm_election(out),
+            Standing::Leader(_) => {}
+        }
+        self.become_follower(self.promised, None, out);
     }
 
     /// Gives up leading if no quorum was heard of for an election timeout: a leader that is cut off

@@ -1,11 +1,128 @@
-//! Plays the transcripts of tests/scenarios: the papers' figures and the known pitfalls.
+//! The papers' ideas and the known pitfalls, told as transcripts (`UPDATE_GOLDENFILES=1` writes what
+//! happens into them anew; then read the difference).
 
-mod support;
+use consensus_core::{
+    NodeId, Payload, Write,
+    transcript::{Runner, Script, Writes},
+};
+use consensus_multipaxos::{
+    Message, MultiPaxos, Record, Timer,
+    record::{Ballot, Hard, PValue},
+};
 
-use consensus_core::transcript::Runner;
+struct PaxosScript;
+
+impl Script for PaxosScript {
+    type Protocol = MultiPaxos;
+
+    fn timer(name: &str) -> Option<Timer> {
+        match name {
+            "election" => Some(Timer::Election),
+            "heartbeat" => Some(Timer::Heartbeat),
+            "quorum" => Some(Timer::Quorum),
+            "loyalty" => Some(Timer::Loyalty),
+            _ => None,
+        }
+    }
+
+    /// `seed n1 [promised=ROUND.NODE] [chosen_to=SLOT] [SLOT@ROUND.NODE[=COMMAND]]...`; no command is
+    /// a no-op.
+    fn seed(words: &[&str], named: &[(&str, &str)]) -> Result<Writes<MultiPaxos>, String> {
+        let mut hard = Hard::default();
+        let mut pvalues = Vec::new();
+        for word in words {
+            pvalues.push(pvalue(word, Payload::noop())?);
+        }
+        for &(key, value) in named {
+            match key {
+                "promised" => hard.promised = ballot(value)?,
+                "chosen_to" => hard.chosen_to = number(value)?,
+                _ => pvalues.push(pvalue(key, Payload::of(value.to_owned().into()))?),
+            }
+        }
+        let accepted = pvalues.into_iter().map(Record::Accepted);
+        Ok(accepted.chain([Record::Hard(hard)]).map(Write::Put).collect())
+    }
+
+    fn message(message: &Message) -> String {
+        match message {
+            Message::PreCampaign(m) => format!("PreCampaign {}", text(m.ballot)),
+            Message::PreCampaignReply(m) => {
+                let answer = if m.granted { "yes" } else { "no" };
+                let promised = text(m.promised);
+                format!("PreCampaignReply {} {answer}, promised {promised}", text(m.ballot))
+            }
+            Message::Prepare(m) => format!("Prepare {} from {}", text(m.ballot), m.from),
+            Message::Promise(m) => {
+                let next = m.next.map_or(String::new(), |next| format!(", more from {next}"));
+                let (ballot, values) = (text(m.ballot), pvalues(&m.values));
+                format!(
+                    "Promise {ballot} from {} [{values}]{next}, chosen to {}",
+                    m.from, m.chosen_to
+                )
+            }
+            Message::Accept(m) => {
+                let values: Vec<_> = m.values.iter().map(payload).collect();
+                let (ballot, values) = (text(m.ballot), values.join(" "));
+                format!("Accept {ballot} {}.. [{values}], chosen to {}", m.slot, m.chosen_to)
+            }
+            Message::Accepted(m) => format!("Accepted {} {}..={}", text(m.ballot), m.from, m.to),
+            Message::Nack(m) => format!("Nack {}, promised {}", text(m.ballot), text(m.promised)),
+            Message::Learn(m) => format!("Learn from {}", m.from),
+            Message::Learned(m) => {
+                format!("Learned [{}], chosen to {}", pvalues(&m.values), m.chosen_to)
+            }
+            Message::ReadRound(m) => {
+                let told = m.chosen_to.map_or(String::new(), |to| format!(", chosen to {to}"));
+                format!("ReadRound {} no. {}{told}", text(m.ballot), m.round)
+            }
+            Message::ReadAck(m) => format!("ReadAck {} no. {}", text(m.ballot), m.round),
+        }
+    }
+
+    fn record(record: &Record) -> String {
+        match record {
+            Record::Hard(hard) => {
+                format!("promised {}, chosen to {}", text(hard.promised), hard.chosen_to)
+            }
+            Record::Accepted(value) => pvalues(std::slice::from_ref(value)),
+        }
+    }
+}
+
+fn text(ballot: Ballot) -> String {
+    if ballot.is_nobodys() { "none".into() } else { ballot.epoch().to_string() }
+}
+
+fn pvalues(values: &[PValue]) -> String {
+    let value = |v: &PValue| format!("{}@{}={}", v.slot, text(v.ballot), payload(&v.value));
+    values.iter().map(value).collect::<Vec<_>>().join(" ")
+}
+
+fn payload(value: &Payload) -> String {
+    match &value.command {
+        None => "no-op".into(),
+        Some(command) => String::from_utf8_lossy(command).into_owned(),
+    }
+}
+
+/// `ROUND.NODE`
+fn ballot(word: &str) -> Result<Ballot, String> {
+    let (round, node) = word.split_once('.').ok_or("a ballot is ROUND.NODE")?;
+    Ok(Ballot::new(number(round)?, NodeId(number(node)?)))
+}
+
+/// `SLOT@ROUND.NODE`
+fn pvalue(place: &str, value: Payload) -> Result<PValue, String> {
+    let (slot, under) = place.split_once('@').ok_or_else(|| format!("no disk holds {place}"))?;
+    Ok(PValue { slot: number(slot)?, ballot: ballot(under)?, value })
+}
+
+fn number(word: &str) -> Result<u64, String> {
+    word.parse().map_err(|_| format!("{word} is no number"))
+}
 
 #[test]
 fn scenarios() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios");
-    Runner::<support::Words>::play_all(folder);
+    Runner::<PaxosScript>::play_all(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scenarios"));
 }
