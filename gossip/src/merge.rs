@@ -408,4 +408,19 @@ mod tests {
         assert_eq!(say(&mut gossip, 3, 7), 9, "long overruled");
         assert_eq!(gossip.me().metadata.commit, 0);
     }
+
+    #[test]
+    fn whoever_returns_from_the_dead_is_told_what_it_missed() {
+        let mut gossip = observer();
+        let mut sent = Vec::new();
+        for (refutation, state) in [(0, State::Alive), (0, State::Dead), (1, State::Alive)] {
+            let mut out = Outbox::new();
+            let claim = claim(1, refutation, state, 0);
+            let address = claim.member.address;
+            gossip.merge(Time::ZERO, claim, Source::Rumour, &mut out);
+            let to_it = |effect: &crate::Effect| matches!(effect, crate::Effect::Send { to, .. } if *to == address);
+            sent.push(out.effects().iter().filter(|effect| to_it(effect)).count());
+        }
+        assert_eq!(sent, [0, 0, 1]);
+    }
 }
