@@ -38,7 +38,8 @@ pub(super) fn render(records: &[RunRecord]) -> Result<String, ReportError> {
     let mut body = header(&title, first, records) + &warnings(records) + &verdicts(&all);
     for record in broken {
         let heading = format!("{}: what contradicts what", record.metadata.protocol);
-        body.push_str(&section(&heading, &counterexample::all(record)));
+        let timeline = figures(&plots::of_run(record)?);
+        body.push_str(&section(&heading, &(counterexample::all(record) + &timeline)));
     }
     if !sound.is_empty() {
         let measured: Vec<Group<'_>> = all.into_iter().filter_map(measurable).collect();
@@ -90,12 +91,13 @@ fn header(title: &str, first: &RunRecord, records: &[RunRecord]) -> String {
     )
 }
 
+/// A fact of a run that should be alike in all.
+type Fact = fn(&RunRecord) -> String;
+
 /// What keeps these runs from being comparable, if anything does.
 fn warnings(records: &[RunRecord]) -> String {
-    let differs = |of: fn(&RunRecord) -> String| {
-        records.iter().skip(1).any(|record| of(record) != of(&records[0]))
-    };
-    let checks: [(&str, fn(&RunRecord) -> String); 5] = [
+    let differs = |of: Fact| records.iter().skip(1).any(|record| of(record) != of(&records[0]));
+    let checks: [(&str, Fact); 5] = [
         ("schedules", |record| record.metadata.schedule_digest.clone()),
         ("targets", |record| record.metadata.target.clone()),
         ("cluster sizes", |record| record.metadata.nodes.to_string()),

@@ -125,22 +125,29 @@ fn bar(row: usize, operation: &Operation, x: &dyn Fn(Time) -> f64) -> String {
         Some(completed) if !open => x(completed),
         _ => WIDTH - 20.0,
     };
-    let (fill, stroke, dash) = match &operation.outcome {
-        Outcome::Ok { .. } => ("#d6e6f2", "#0072b2", ""),
-        Outcome::Failed(_) => ("#eceff2", "#62707e", ""),
-        Outcome::Unknown(_) => ("#fdf3dc", "#b07400", " stroke-dasharray=\"5 4\""),
+    let (fill, stroke) = match &operation.outcome {
+        Outcome::Ok { .. } => ("#d6e6f2", "#0072b2"),
+        Outcome::Failed(_) => ("#eceff2", "#62707e"),
+        Outcome::Unknown(_) => ("#fdf3dc", "#b07400"),
     };
-    let dash = if open { " stroke-dasharray=\"5 4\"" } else { dash };
+    let dash = if open { " stroke-dasharray=\"5 4\"" } else { "" };
     let width = (right - left).max(3.0);
     let middle = top + 17.0;
-    // A label starts inside its bar, unless that would push it beyond the drawing.
+    // A label that does not fit into its bar stands right of it, or else left of it.
     let label = words(operation);
-    let room = WIDTH - 24.0 - label.chars().count() as f64 * 6.4;
-    let label_x = (left + 6.0).min(room).max(LEFT + 4.0);
+    let label_width = label.chars().count() as f64 * 6.6;
+    let (label_x, anchor) = if label_width + 10.0 < width {
+        (left + 6.0, "start")
+    } else if left + width + 6.0 + label_width < WIDTH - 4.0 {
+        (left + width + 6.0, "start")
+    } else {
+        (left - 6.0, "end")
+    };
     format!(
         "<text x=\"12\" y=\"{middle}\" fill=\"#62707e\">client {}</text>\n\
          <rect x=\"{left:.1}\" y=\"{top}\" width=\"{width:.1}\" height=\"26\" rx=\"4\" fill=\"{fill}\" \
-         stroke=\"{stroke}\"{dash}/>\n<text x=\"{label_x:.1}\" y=\"{middle}\" fill=\"#1f2933\">{}</text>\n",
+         stroke=\"{stroke}\"{dash}/>\n\
+         <text x=\"{label_x:.1}\" y=\"{middle}\" text-anchor=\"{anchor}\" fill=\"#1f2933\">{}</text>\n",
         operation.client,
         escape(&label)
     )

@@ -32,7 +32,7 @@ pub(super) fn paragraph(text: &str) -> String {
 pub(super) fn figures(plots: &[Plot]) -> String {
     let figure = |plot: &Plot| {
         format!(
-            "<figure id=\"{}\">\n{}<figcaption>{}</figcaption>\n</figure>\n",
+            "<figure class=\"{}\">\n{}<figcaption>{}</figcaption>\n</figure>\n",
             plot.name,
             plot.svg,
             escape(&plot.caption)
@@ -58,7 +58,7 @@ const STYLE: &str = r"
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;
 -webkit-text-size-adjust:100%}
-main{max-width:1020px;margin:0 auto;padding:40px 24px 80px}
+main{max-width:1080px;margin:0 auto;padding:40px 24px 80px}
 header{margin-bottom:24px}
 .kicker{color:var(--muted);font-size:13px;letter-spacing:.06em;text-transform:uppercase;margin:0 0 4px}
 h1{font-size:32px;line-height:1.2;margin:0 0 8px;letter-spacing:-.01em;text-wrap:balance}
@@ -83,10 +83,10 @@ p{margin:8px 0;max-width:72ch}
 .card small{display:block;color:var(--muted);font-size:12.5px;line-height:1.4;margin-top:2px}
 .scroll{overflow-x:auto;margin:12px 0}
 table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums;width:100%}
-th,td{padding:6px 10px;text-align:right;border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}
+th,td{padding:6px 8px;text-align:right;border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}
 th{font-weight:600;color:var(--muted);border-bottom-width:2px}
-th:first-child,td:first-child,.left{text-align:left}
-.wrap{white-space:normal;min-width:16ch}
+th:first-child,td:first-child,td:has(.left),td:has(.wrap){text-align:left}td:first-child{white-space:normal}
+.wrap{display:inline-block;white-space:normal;min-width:26ch}
 td small{color:var(--muted)}
 tr.differs td{background:var(--warn-soft)}
 figure{margin:20px 0;break-inside:avoid}

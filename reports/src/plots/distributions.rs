@@ -11,6 +11,7 @@ use crate::{
     analysis::Group,
     error::ReportError,
     latency::{self, Kind},
+    prediction::Prediction,
     statistics::{quantile, sorted},
     summary::election_times_ms,
     table::number,
@@ -31,47 +32,58 @@ pub(super) fn election_times(groups: &[Group<'_>]) -> Result<Option<Plot>, Repor
     let curves = curves(groups, |group| {
         sorted(group.runs.iter().flat_map(|run| election_times_ms(&run.trials)))
     });
-    let prediction = groups.iter().find_map(|group| group.shown().prediction.as_ref());
-    let Some(high) =
-        curves.iter().filter_map(|curve| curve.samples.last()).copied().reduce(f64::max)
-    else {
+    let predictions: Vec<(&Group<'_>, &Prediction)> = groups
+        .iter()
+        .filter_map(|group| Some((group, group.shown().prediction.as_ref()?)))
+        .collect();
+    let measured = curves.iter().flat_map(|curve| &curve.samples);
+    let predicted = predictions.iter().flat_map(|(_, prediction)| &prediction.quantiles_ms);
+    let all = sorted(measured.chain(predicted).copied());
+    let (false, Some(&low), Some(&high)) = (curves.is_empty(), all.first(), all.last()) else {
         return Ok(None);
     };
-    let predicted: &[f64] = prediction.map_or(&[], |prediction| &prediction.quantiles_ms);
-    let low = curves.iter().filter_map(|curve| curve.samples.first()).copied().fold(high, f64::min);
-    let low = predicted.first().copied().unwrap_or(low).min(low);
-    let high = predicted.last().copied().unwrap_or(high).max(high);
     let room = ((high - low) * 0.08).max(5.0);
     let x = Axis::linear((low - room).max(0.0)..high + room, "election time (ms)");
 
+    let color_of = |group: &Group<'_>| match groups.len() {
+        1 => INK.mix(0.8),
+        _ => style::side(group.number).mix(0.8),
+    };
     let mut legend = legend(&curves, "elections");
-    if prediction.is_some() {
+    if !predictions.is_empty() {
         legend.push(Legend::new("predicted from the timeouts", INK, Mark::Dashed));
     }
     let title = "Election time: from the fault until a new leader knows it leads";
     let svg = frame::draw("election-time-cdf", title, &legend, 360, |area| {
         let mut chart = frame::chart(area, &x, &shares("share of elections"))?;
-        let points: Vec<(f64, f64)> =
-            predicted.iter().zip(0u32..).map(|(&ms, n)| (ms, f64::from(n) / 100.0)).collect();
-        chart.draw_series(DashedLineSeries::new(points, 6, 4, INK.mix(0.8).stroke_width(2)))?;
+        for (group, prediction) in &predictions {
+            let quantiles = prediction.quantiles_ms.iter().zip(0u32..);
+            let points = quantiles.map(|(&ms, percent)| (ms, f64::from(percent) / 100.0));
+            let style = color_of(group).stroke_width(2);
+            let points: Vec<(f64, f64)> = points.collect();
+            chart.draw_series(DashedLineSeries::new(points, 6, 4, style))?;
+        }
         for curve in &curves {
             draw_curve(&mut chart, curve, |ms| ms)?;
         }
         Ok(())
     })?;
-    let caption = match prediction {
-        None => "Each step is one election.".to_owned(),
-        Some(p) => format!(
-            "Each step is one election. The dashed curve is the smallest of {} timeouts, less the \
-             time since the leader was last heard ({} on average), plus the measured vote rounds. \
-             Predicted median {}, measured {}: {:+.1} %.",
-            p.survivors,
-            number(Some(p.phase_mean_ms), "ms"),
-            number(Some(p.predicted_p50_ms), "ms"),
-            number(Some(p.measured_p50_ms), "ms"),
-            p.relative_difference * 100.0
-        ),
-    };
+    let mut caption = "Each step is one election.".to_owned();
+    if !predictions.is_empty() {
+        caption.push_str(
+            " Dashed: the smallest of the survivors' timeouts, less the time since the leader was \
+             last heard, plus the measured vote rounds.",
+        );
+    }
+    for (group, prediction) in &predictions {
+        caption.push_str(&format!(
+            " {}: median predicted {}, measured {} ({:+.1} %).",
+            group.label,
+            number(Some(prediction.predicted_p50_ms), "ms"),
+            number(Some(prediction.measured_p50_ms), "ms"),
+            prediction.relative_difference * 100.0
+        ));
+    }
     Ok(Some(Plot { name: "election-time-cdf", caption, svg }))
 }
 

@@ -21,17 +21,12 @@ const BARS: usize = 25;
 pub(super) fn stages(groups: &[Group<'_>]) -> Result<Option<Plot>, ReportError> {
     let mut bars: Vec<(String, Option<&Trial>)> = Vec::new();
     for group in groups {
+        if groups.len() > 1 {
+            bars.push((group.label.clone(), None));
+        }
         let shown = group.trials().take(BARS);
-        bars.extend(shown.map(|trial| {
-            let name = match groups.len() {
-                1 => format!("trial {}", trial.number),
-                _ => format!("{} {}", group.label, trial.number),
-            };
-            (name, Some(trial))
-        }));
-        bars.push((String::new(), None));
+        bars.extend(shown.map(|trial| (format!("trial {}", trial.number), Some(trial))));
     }
-    bars.pop();
     let longest = bars.iter().filter_map(|(_, trial)| Some(total_ms((*trial)?))).reduce(f64::max);
     let Some(longest) = longest.filter(|&longest| longest > 0.0) else { return Ok(None) };
 
@@ -45,7 +40,7 @@ pub(super) fn stages(groups: &[Group<'_>]) -> Result<Option<Plot>, ReportError> 
     let height = 70 + 26 * u32::try_from(bars.len()).unwrap_or(u32::MAX / 64);
     let title = "Stages of each election, from the fault to the first answer";
     let svg = frame::draw("election-stages", title, &legend, height, |area| {
-        let mut chart = frame::chart(area, &x, &Axis::rows(&names))?;
+        let mut chart = frame::chart(area, &x, &Axis::rows(&names, 0.0))?;
         for (row, trial) in bars.iter().enumerate().filter_map(|(row, bar)| Some((row, bar.1?))) {
             let middle = row_middle(bars.len(), row);
             let mut left = trial.election().map_or(0.0, |election| {

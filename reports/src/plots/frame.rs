@@ -24,8 +24,10 @@ pub(super) type Failure = Box<dyn std::error::Error>;
 
 /// The width of every plot, in pixels.
 pub(super) const WIDTH: u32 = 960;
-/// What the heading takes, in pixels.
+/// What the heading takes, in pixels, with one line of legend.
 const HEADING: u32 = 62;
+/// What each further line of legend takes.
+const LEGEND_LINE: u32 = 20;
 /// The room left of the axes, in pixels: the same everywhere, so that plots over time line up.
 pub(super) const LEFT: u32 = 84;
 
@@ -65,10 +67,12 @@ pub(super) fn draw(
 ) -> Result<String, ReportError> {
     let mut svg = String::new();
     let drawn = (|| {
-        let size = (WIDTH, HEADING + body_height);
+        let lines = legend_places(legend).last().map_or(0, |(_, y)| (y - 47) as u32 / LEGEND_LINE);
+        let heading = HEADING + lines * LEGEND_LINE;
+        let size = (WIDTH, heading + body_height);
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         root.fill(&PAPER)?;
-        let (head, below) = root.split_vertically(HEADING);
+        let (head, below) = root.split_vertically(heading);
         head.draw_text(&style::printable(title), &style::bold(16.0, INK, HPos::Left), (20, 22))?;
         draw_legend(&head, legend)?;
         body(&below)?;
@@ -89,14 +93,27 @@ fn accessible(svg: &str, title: &str) -> String {
     )
 }
 
+/// Where each entry of a legend begins: a new line where one would not fit.
+fn legend_places(legend: &[Legend]) -> Vec<(i32, i32)> {
+    let (mut x, mut line) = (20, 0);
+    let place = |entry: &Legend| {
+        let width = 26 + style::width(&entry.text, 12.5) as i32 + 18;
+        if x > 20 && x + width > WIDTH as i32 {
+            (x, line) = (20, line + 1);
+        }
+        let at = (x, 47 + line * LEGEND_LINE as i32);
+        x += width;
+        at
+    };
+    legend.iter().map(place).collect()
+}
+
 fn draw_legend(area: &Area<'_>, legend: &[Legend]) -> Result<(), Failure> {
-    let mut x = 20;
-    let y = 47;
-    for Legend { text, color, mark } in legend {
-        let text = style::printable(text);
+    for ((x, y), Legend { text, color, mark }) in legend_places(legend).into_iter().zip(legend) {
+        let boxed = [(x + 4, y - 6), (x + 18, y + 6)];
         match mark {
             Mark::Line => {
-                area.draw(&PathElement::new([(x, y), (x + 20, y)], color.stroke_width(3)))?
+                area.draw(&PathElement::new([(x, y), (x + 20, y)], color.stroke_width(3)))?;
             }
             Mark::Dashed => {
                 for dash in [0, 8, 16] {
@@ -104,17 +121,12 @@ fn draw_legend(area: &Area<'_>, legend: &[Legend]) -> Result<(), Failure> {
                     area.draw(&PathElement::new(ends, color.stroke_width(2)))?;
                 }
             }
-            Mark::Box => {
-                area.draw(&Rectangle::new([(x + 4, y - 6), (x + 18, y + 6)], color.filled()))?;
-            }
-            Mark::Faint => {
-                let faint = color.mix(0.22).filled();
-                area.draw(&Rectangle::new([(x + 4, y - 6), (x + 18, y + 6)], faint))?;
-            }
+            Mark::Box => area.draw(&Rectangle::new(boxed, color.filled()))?,
+            Mark::Faint => area.draw(&Rectangle::new(boxed, color.mix(0.22).filled()))?,
             Mark::Dot => area.draw(&Circle::new((x + 11, y), 4, color.filled()))?,
         }
+        let text = style::printable(text);
         area.draw_text(&text, &style::text(12.5, INK, HPos::Left), (x + 26, y))?;
-        x += 26 + style::width(&text, 12.5) as i32 + 20;
     }
     Ok(())
 }
@@ -172,10 +184,10 @@ impl<'a> Axis<'a> {
         }
     }
 
-    /// An axis with a row for each of these names, the first on top.
-    pub(super) fn rows(names: &'a [String]) -> Self {
+    /// An axis with a row for each of these names, the first on top, below some room for labels.
+    pub(super) fn rows(names: &'a [String], room: f64) -> Self {
         Self {
-            range: 0.0..names.len() as f64,
+            range: 0.0..names.len() as f64 + room,
             ticks: (0..names.len()).map(|row| row_middle(names.len(), row)).collect(),
             label: Box::new(|middle| {
                 let row = (names.len() as f64 - middle).floor() as usize;
@@ -272,7 +284,9 @@ pub(super) fn fault_bands(
 ) -> Result<(), Failure> {
     let (x, y) = (chart.x_range(), chart.y_range());
     let pixel = |chart: &Chart<'_>, at: f64| f64::from(chart.backend_coord(&(at, y.end)).0);
-    let mut free = f64::MIN;
+    let line = (y.end - y.start) * 12.0 / f64::from(chart.plotting_area().dim_in_pixel().1);
+    // Up to where each of two lines of labels is taken.
+    let mut taken = [f64::MIN; 2];
     for fault in faults {
         let start = seconds(fault.start);
         let end = fault.end.map_or(x.end, &seconds).min(x.end);
@@ -287,13 +301,12 @@ pub(super) fn fault_bands(
         let label = style::printable(&fault.label);
         let left = pixel(chart, start) + 4.0;
         let right = left + style::width(&label, 10.5);
-        if left > free && right < pixel(chart, x.end) + 10.0 {
-            let label_style = style::text(10.5, FAULT, HPos::Left);
-            let down = (y.end - y.start) * 9.0 / f64::from(chart.plotting_area().dim_in_pixel().1);
-            let element =
-                EmptyElement::at((start, y.end - down)) + Text::new(label, (4, 0), label_style);
-            chart.draw_series([element])?;
-            free = right + 6.0;
+        let free = taken.iter().position(|&taken| left > taken);
+        if let Some(free) = free.filter(|_| right < pixel(chart, x.end) + 10.0) {
+            let at = (start, y.end - line * (free as f64 + 0.7));
+            let text = Text::new(label, (4, 0), style::text(10.5, FAULT, HPos::Left));
+            chart.draw_series([EmptyElement::at(at) + text])?;
+            taken[free] = right + 6.0;
         }
     }
     Ok(())

@@ -170,7 +170,7 @@ pub(super) fn values(group: &Group<'_>) -> Result<Option<Plot>, ReportError> {
         Legend::new("no value", FOLLOWER, Mark::Box),
         Legend::new("down", DOWN, Mark::Box),
         Legend::new("fault", FAULT, Mark::Faint),
-        Legend::new("every other colour is one value", style::nth(0), Mark::Box),
+        Legend::new("every other colour is one value", style::value(0), Mark::Box),
     ];
     let title = format!("What each replica held for '{key}'");
     let svg = lanes("value-over-time", &title, &legend, group, &nodes, |chart| {
@@ -179,7 +179,7 @@ pub(super) fn values(group: &Group<'_>) -> Result<Option<Plot>, ReportError> {
             let value = |sample: &Sample| match (sample.up, sample.value.as_deref()) {
                 (false, _) => (DOWN, String::new()),
                 (_, None) => (FOLLOWER, String::new()),
-                (_, Some(value)) => (style::nth(seen[&Some(value)]), value.to_owned()),
+                (_, Some(value)) => (style::value(seen[&Some(value)]), value.to_owned()),
             };
             for stretch in stretches(record, node, value, (-0.34, 0.34)) {
                 draw_stretch(chart, middle, &stretch)?;
@@ -260,12 +260,14 @@ fn lanes(
     body: impl FnOnce(&mut Chart<'_>) -> Result<(), Failure>,
 ) -> Result<String, ReportError> {
     let names: Vec<String> = nodes.iter().map(|node| format!("node {node}")).collect();
-    let height = 70 + 40 * u32::try_from(nodes.len()).unwrap_or(1);
+    // Two lines of fault labels stand above the lanes.
+    let room = 0.7;
+    let height = 98 + 40 * u32::try_from(nodes.len()).unwrap_or(1);
     let last = group.shown().record.samples.iter().map(|sample| sample.at).max();
     let end = last.unwrap_or(Time::ZERO).max(group.shown().record.metadata.end);
     let seconds = group.shown().record.seconds(end).max(0.1);
     frame::draw(plot, title, legend, height, |area| {
-        let mut chart = frame::chart(area, &time_axis(seconds), &Axis::rows(&names))?;
+        let mut chart = frame::chart(area, &time_axis(seconds), &Axis::rows(&names, room))?;
         body(&mut chart)
     })
 }

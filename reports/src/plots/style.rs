@@ -55,12 +55,17 @@ const STAGES: [RGBColor; 6] = [
     RGBColor(0, 158, 115),
 ];
 
+/// The colour of the how-many-th value; none is that of a replica that is down.
+pub(super) fn value(number: u64) -> RGBColor {
+    nth(number % (NODES.len() as u64 - 1))
+}
+
 /// The colour of one side of a comparison.
 pub(super) fn side(number: usize) -> RGBColor {
     SIDES[number % SIDES.len()]
 }
 
-/// The colour of a node, or of the how-many-th value.
+/// The colour of the how-many-th node.
 pub(super) fn nth(number: u64) -> RGBColor {
     NODES[(number % NODES.len() as u64) as usize]
 }
@@ -98,7 +103,7 @@ pub(super) fn bold(height: f64, color: RGBColor, horizontal: HPos) -> TextStyle<
 
 /// About how wide a text is, in pixels.
 pub(super) fn width(text: &str, height: f64) -> f64 {
-    text.chars().count() as f64 * height * 0.56
+    text.chars().count() as f64 * height * 0.54
 }
 
 /// White on dark colours, ink on light ones.

@@ -1,0 +1,219 @@
+//! Pages and plots: self-contained, well-formed, and silent where a verdict failed.
+
+#[allow(dead_code)]
+mod synthetic;
+
+use checker::{Counterexample, Verdict};
+use consensus_core::{
+    Time,
+    history::{Applied, Outcome},
+};
+use reports::{Clock, ReportError, RunRecord, Summary, plots, render_comparison, render_run};
+use synthetic::{Story, empty};
+
+const PERFORMANCE: [&str; 5] = [
+    "election-time-cdf",
+    "election-stages",
+    "commit-latency-cdf",
+    "latency-over-time",
+    "goodput-over-time",
+];
+
+fn broken() -> RunRecord {
+    let mut record = Story { trials: 2, ..Story::new("raft", 3) }.record();
+    let mut operations = record.operations[10..14].to_vec();
+    operations[0].key = "<script>alert(1)</script>".into();
+    operations[1].outcome = Outcome::Unknown("deadline".into());
+    operations[2].completed = None;
+    record.verdicts.linearizable = Verdict::Violated(Counterexample {
+        summary: "a read saw <nothing> after an acknowledged write".into(),
+        key: None,
+        operations,
+        entries: vec![Applied {
+            node: consensus_core::NodeId(1),
+            incarnation: 1,
+            index: 7,
+            epoch: consensus_core::Epoch::term(2),
+            digest: 0xabc,
+            request: None,
+            fresh: true,
+        }],
+        observations: record.observed[..2].to_vec(),
+    });
+    record
+}
+
+/// Nothing in the page makes a browser ask for anything.
+fn assert_self_contained(page: &str) {
+    for asks in ["src=", "href=", "url(", "@import", "<script", "<link", "<iframe", "<object"] {
+        assert!(!page.contains(asks), "the page contains {asks}");
+    }
+    // What names an address names the XML namespace of the drawings, which nobody fetches.
+    let addresses = page.matches("http").count();
+    assert_eq!(addresses, page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count());
+}
+
+/// The page is well-formed XML but for the doctype and the void elements of its head.
+fn assert_well_formed(page: &str) {
+    let body = &page[page.find("<body>").unwrap()..page.find("</html>").unwrap()];
+    let body = body.replace("<br>", "<br/>");
+    roxmltree::Document::parse(&body).unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn a_run_report_is_self_contained_and_well_formed() {
+    let page = render_run(&Story::new("raft", 1).record()).unwrap();
+    assert_self_contained(&page);
+    assert_well_formed(&page);
+    for shown in [
+        "All rules held.",
+        "client-visible outage",
+        "predicted from the timeouts",
+        "harness run --protocol raft --seed 1",
+        "fdatasync on every sync",
+        "150 ms to 300 ms",
+        "One run: intervals describe the samples within it.",
+    ] {
+        assert!(page.contains(shown), "{shown} is missing");
+    }
+}
+
+#[test]
+fn plots_are_well_formed_and_named() {
+    let record = Story::new("multipaxos", 1).record();
+    let plots = plots::of_run(&record).unwrap();
+    let names: Vec<&str> = plots.iter().map(|plot| plot.name).collect();
+    for name in PERFORMANCE {
+        assert!(names.contains(&name), "{name} is missing");
+    }
+    for name in ["timeline", "roles-over-time", "value-over-time", "gossip-over-time"] {
+        assert!(names.contains(&name), "{name} is missing");
+    }
+    for plot in &plots {
+        let document = roxmltree::Document::parse(&plot.svg).unwrap();
+        let title = document.descendants().find(|node| node.has_tag_name("title"));
+        let named =
+            document.root_element().children().any(|node| node.tag_name().name() == "title");
+        assert!(named || title.is_some(), "{} has no title", plot.name);
+        let texts = document.descendants().filter(|node| node.tag_name().name() == "text").count();
+        assert!(texts > 3, "{} has no labels", plot.name);
+    }
+}
+
+#[test]
+fn a_failed_verdict_shows_the_counterexample_and_no_performance() {
+    let record = broken();
+    let page = render_run(&record).unwrap();
+    assert_self_contained(&page);
+    assert_well_formed(&page);
+    assert!(page.contains("A rule was broken."));
+    assert!(page.contains("a read saw &lt;nothing&gt; after an acknowledged write"));
+    assert!(page.contains("&lt;script&gt;alert(1)"));
+    assert!(page.contains("class=\"timeline\""));
+    for name in PERFORMANCE {
+        assert!(!page.contains(name), "{name} is shown");
+    }
+    for word in ["throughput", "p50", "Cost", "outage"] {
+        assert!(!page.contains(word), "the page speaks of {word}");
+    }
+    let json = serde_json::to_value(Summary::of(&record)).unwrap();
+    for figure in [
+        "throughput_per_s",
+        "election_ms",
+        "election_stages_ms",
+        "election_prediction",
+        "outage_ms",
+        "commit_latency_ms",
+        "read_latency_ms",
+        "availability",
+        "cost",
+    ] {
+        assert!(json[figure].is_null(), "{figure} is given");
+    }
+    assert_eq!(json["verdict"]["linearizable"], "violated");
+}
+
+#[test]
+fn an_undecided_verdict_says_so() {
+    let mut record = Story { trials: 1, ..Story::new("raft", 1) }.record();
+    record.verdicts.linearizable = Verdict::Undecided("the search gave up".into());
+    let page = render_run(&record).unwrap();
+    assert!(
+        page.contains("Not every rule could be decided.") && page.contains("the search gave up")
+    );
+}
+
+#[test]
+fn empty_and_partial_records_render() {
+    let mut record = empty("raft");
+    assert_well_formed(&render_run(&record).unwrap());
+    record.metadata.end = record.metadata.begin;
+    record.metadata.partial = true;
+    let page = render_run(&record).unwrap();
+    assert!(page.contains("Partial run."));
+    // A load that ended before it began, faults outside of it, samples of one node only.
+    let mut odd = Story { trials: 1, ..Story::new("raft", 1) }.record();
+    odd.metadata.begin = Time(u64::MAX / 2);
+    odd.samples.truncate(1);
+    odd.operations.truncate(1);
+    assert_well_formed(&render_run(&odd).unwrap());
+    let mut unstable = Story { trials: 1, ..Story::new("raft", 1) }.record();
+    for sample in &mut unstable.samples {
+        sample.value = Some("a\u{0}<b>&\u{ffff}".into());
+    }
+    assert_well_formed(&render_run(&unstable).unwrap());
+}
+
+#[test]
+fn a_comparison_puts_both_on_the_same_axes() {
+    let slow = Story { votes_ms: 60.0, commit_ms: 3.0, ..Story::new("multipaxos", 1) };
+    let mut records = vec![Story::new("raft", 1).record(), slow.record()];
+    let page = render_comparison(&records).unwrap();
+    assert_self_contained(&page);
+    assert_well_formed(&page);
+    for shown in
+        ["raft and multipaxos", "All parameters are equal.", "One run on each side", "different"]
+    {
+        assert!(page.contains(shown), "{shown} is missing");
+    }
+    records[1].settings[1].value = "50 ms".into();
+    records[1].metadata.schedule_digest = "other".into();
+    let page = render_comparison(&records).unwrap();
+    assert!(page.contains("Marked rows differ") && page.contains("class=\"differs\""));
+    assert!(page.contains("Not alike: the schedules of these runs differ."));
+}
+
+#[test]
+fn several_runs_of_a_side_are_one_number_each() {
+    let records: Vec<RunRecord> = (1..=5)
+        .flat_map(|seed| ["raft", "multipaxos"].map(|protocol| (protocol, seed)))
+        .map(|(protocol, seed)| Story { trials: 3, ..Story::new(protocol, seed) }.record())
+        .collect();
+    let page = render_comparison(&records).unwrap();
+    assert!(page.contains("The unit is the run") && page.contains("paired by seed"));
+}
+
+#[test]
+fn a_violated_run_enters_no_comparison() {
+    let records = [broken(), Story { trials: 2, ..Story::new("multipaxos", 3) }.record()];
+    let page = render_comparison(&records).unwrap();
+    assert!(page.contains("raft: what contradicts what"));
+    assert!(!page.contains("One run on each side"));
+    assert_well_formed(&page);
+    for plot in plots::of_comparison(&records).unwrap() {
+        assert!(!plot.svg.contains("raft"), "{} shows the violated run", plot.name);
+    }
+    let both = [broken(), broken()];
+    assert!(plots::of_comparison(&both).unwrap().is_empty());
+    assert_well_formed(&render_comparison(&both).unwrap());
+}
+
+#[test]
+fn virtual_and_wall_clock_times_are_not_mixed() {
+    let mut simulated = Story { trials: 1, ..Story::new("raft", 1) }.record();
+    simulated.metadata.clock = Clock::Virtual;
+    let records = [Story { trials: 1, ..Story::new("raft", 1) }.record(), simulated];
+    let error = render_comparison(&records).unwrap_err();
+    assert!(matches!(error, ReportError::MixedClocks { number: 2, .. }), "{error}");
+    assert!(matches!(render_comparison(&records[..1]), Err(ReportError::TooFewRuns(1))));
+}
