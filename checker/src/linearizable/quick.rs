@@ -90,54 +90,65 @@ fn writers_of<'r, 'a>(
 /// An acknowledged change, by its span of time.
 struct Change {
     operation: usize,
+    next: State,
     invoked: u64,
     completed: u64,
 }
 
-/// Somebody saw a value after another change had followed the only one that ever wrote it: the
-/// forward zones of Gibbons & Korach ("Testing Shared Memories", 1997).
+/// Somebody saw a value after an acknowledged change that followed everything that may have written
+/// it: the forward zones of Gibbons & Korach ("Testing Shared Memories", 1997), for values that may
+/// be written more than once.
 fn overwritten(register: &Register<'_>, sights: &[Sight]) -> Option<Counterexample> {
-    let writers = sole_writers(register);
+    let writers = writers(register);
     let mut changes = changes(register);
     changes.sort_unstable_by_key(|change| change.completed);
     let latest = latest_start(&changes);
     sights.iter().find_map(|sight| {
-        // A key holds nothing from the start, until its first change ends.
-        let written = match (sight.state, writers[sight.state as usize]) {
-            (NOTHING, Writers::None) => None,
-            (NOTHING, _) | (_, Writers::None | Writers::Many) => return None,
-            (_, Writers::One(writer)) => Some(writer),
-        };
-        let end = |writer: usize| register.operations[writer].completed;
-        let known = written.is_none_or(|writer| register.operations[writer].outcome.is_ok());
-        let written_by = written.map_or(Some(0), |writer| end(writer).map(|end| end.0))?;
+        // Of the changes that ended before, the one that began last is followed by the fewest
+        // writers; if it is a writer itself, no other change can have followed it.
         let before = changes.partition_point(|change| change.completed < sight.invoked);
         let later = &changes[latest[..before].last().copied()?];
-        let follows = written.is_none() || later.invoked > written_by;
-        (known && follows && later.operation != sight.operation).then(|| {
-            let all = [later.operation, sight.operation].into_iter().chain(written);
+        if later.next == sight.state {
+            return None;
+        }
+        let writers = &writers[sight.state as usize];
+        let in_time = writers.partition_point(|writer| writer.invoked <= sight.completed);
+        let last = writers[..in_time].last();
+        // A key holds nothing from the start; no other state comes without a writer.
+        let overtaken = last.is_none_or(|last| last.end < later.invoked);
+        (overtaken && (last.is_some() || sight.state == NOTHING)).then(|| {
+            let all = [later.operation, sight.operation].into_iter();
+            let all = all.chain(last.map(|last| last.operation));
             stale(register, later.operation, sight.operation, all)
         })
     })
 }
 
-/// Who may have written a state.
-#[derive(Clone, Copy)]
-enum Writers {
-    None,
-    One(usize),
-    Many,
+/// A possible writer of a state: of all those that were sent no later, the one that ended last.
+struct Writer {
+    operation: usize,
+    invoked: u64,
+    end: u64,
 }
 
-fn sole_writers(register: &Register<'_>) -> Vec<Writers> {
-    let mut writers = vec![Writers::None; register.states];
+/// The possible writers of each state, by their start.
+fn writers(register: &Register<'_>) -> Vec<Vec<Writer>> {
+    let mut writers: Vec<Vec<Writer>> = Vec::new();
+    writers.resize_with(register.states, Vec::new);
     for (operation, meaning) in register.meanings.iter().enumerate() {
         let Some(next) = meaning.change.and_then(|change| change.next) else { continue };
-        let known = &mut writers[next as usize];
-        *known = match known {
-            Writers::None => Writers::One(operation),
-            Writers::One(_) | Writers::Many => Writers::Many,
-        };
+        let recorded = register.operations[operation];
+        let ended = recorded.completed.filter(|_| recorded.outcome.is_ok());
+        let end = ended.map_or(u64::MAX, |end| end.0);
+        writers[next as usize].push(Writer { operation, invoked: recorded.invoked.0, end });
+    }
+    for writers in &mut writers {
+        writers.sort_unstable_by_key(|writer| writer.invoked);
+        let mut latest = (0, 0);
+        for writer in writers {
+            latest = latest.max((writer.end, writer.operation));
+            (writer.end, writer.operation) = latest;
+        }
     }
     writers
 }
@@ -145,9 +156,9 @@ fn sole_writers(register: &Register<'_>) -> Vec<Writers> {
 fn changes(register: &Register<'_>) -> Vec<Change> {
     let answered = register.meanings.iter().zip(&register.operations).enumerate();
     let change = answered.filter_map(|(operation, (meaning, recorded))| {
-        meaning.answered?.next?;
+        let next = meaning.answered?.next?;
         let invoked = recorded.invoked.0;
-        Some(Change { operation, invoked, completed: recorded.completed?.0 })
+        Some(Change { operation, next, invoked, completed: recorded.completed?.0 })
     });
     change.collect()
 }

@@ -9,13 +9,15 @@
 //!   reconsidered: in any linearization it can be moved to here. (Not so a write of the very value
 //!   that the key holds: it may be needed later, after another value.)
 //! - Changes are tried in the order in which they seem to stand in the log, if anything is known of
-//!   it, so that a correct history is hardly ever searched at all.
+//!   it, and else by the time by which they had to happen; but where the first step in that order
+//!   does not fit the state, those that make it fit come before it. A correct history is hardly ever
+//!   searched at all.
 //! - Sets of steps are stored as the number of the first step missing and the few bits behind it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    model::{NOTHING, State, Transition},
+    model::{Guard, NOTHING, State, Transition},
     register::{Register, Step, Steps},
 };
 
@@ -66,10 +68,32 @@ enum Event {
 /// A step that was taken, and what was so before it.
 struct Taken {
     step: usize,
-    at_once: bool,
+    /// How it was chosen; `None` if there was no choice.
+    choice: Option<Preference>,
     state: State,
     first_missing: usize,
     last_taken: usize,
+}
+
+/// In which order writes are tried: first those that make the most urgent step possible, if it is
+/// not, and else by their rank.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Preference {
+    does_not_help: bool,
+    rank: usize,
+}
+
+/// What there is before the first return.
+enum Around {
+    /// A step that can be taken at once.
+    AtOnce(usize),
+    /// Nothing of that kind.
+    Else {
+        /// What the step with the first rank demands, if the state does not fit.
+        urgent: Option<Guard>,
+        /// When the first return was.
+        end: u64,
+    },
 }
 
 /// What to do in a configuration.
@@ -77,7 +101,7 @@ enum Choice {
     /// Take a step that fits and never changes anything; no other choice needs to be tried.
     AtOnce(usize),
     /// Take a step that writes.
-    Branch(usize),
+    Branch(usize, Preference),
     /// No step that was not tried yet gets past the return at this time.
     Stuck(u64),
 }
@@ -148,11 +172,11 @@ impl Search {
             }
             match self.choose(tried) {
                 Choice::AtOnce(step) => {
-                    self.take(step, true);
+                    self.take(step, None);
                     tried = None;
                 }
-                Choice::Branch(step) => {
-                    self.take(step, false);
+                Choice::Branch(step, preference) => {
+                    self.take(step, Some(preference));
                     tried = None;
                     if !self.remember() {
                         tried = self.back_to_branch();
@@ -170,35 +194,61 @@ impl Search {
         Found::Order
     }
 
-    /// The first untried step, by rank, that fits the state before the first return.
-    fn choose(&mut self, tried: Option<usize>) -> Choice {
-        let from = tried.map_or(0, |rank| rank + 1);
-        let mut best: Option<usize> = None;
+    /// The first untried step, in the order of preference, that fits the state before the first
+    /// return.
+    fn choose(&mut self, tried: Option<Preference>) -> Choice {
+        let (urgent, end) = match self.look_around() {
+            Around::AtOnce(step) => return Choice::AtOnce(step),
+            Around::Else { urgent, end } => (urgent, end),
+        };
+        let mut best: Option<(Preference, usize)> = None;
+        let mut node = self.next[HEAD];
+        while let Event::Call(step) = self.events[node] {
+            node = self.next[node];
+            let Some(preference) = self.preference(step, urgent) else { continue };
+            let is_better = best.is_none_or(|(best, _)| preference < best);
+            if is_better && tried.is_none_or(|tried| preference > tried) {
+                best = Some((preference, step));
+            }
+        }
+        best.map_or(Choice::Stuck(end), |(preference, step)| Choice::Branch(step, preference))
+    }
+
+    /// Looks at all steps before the first return, for one that can be taken at once, and for the
+    /// one that is the most urgent by rank, if that does not fit the state.
+    fn look_around(&mut self) -> Around {
+        let mut first: Option<usize> = None;
         let mut node = self.next[HEAD];
         while let Event::Call(step) = self.events[node] {
             node = self.next[node];
             self.looked_at += 1;
             let transition = self.transitions[step];
-            if !transition.guard.admits(self.state) || !self.may_go(step) {
-                continue;
+            let fits = transition.guard.admits(self.state);
+            if fits && transition.next.is_none() && self.may_go(step) {
+                return Around::AtOnce(step);
             }
-            if transition.next.is_none() {
-                return Choice::AtOnce(step);
-            }
-            if step >= self.closed && transition.next == Some(self.state) {
-                // What need not happen and would change nothing here had better not happen here.
-                continue;
-            }
-            let rank = self.ranks[step];
-            if rank >= from && best.is_none_or(|best| rank < self.ranks[best]) {
-                best = Some(step);
+            if step < self.closed && first.is_none_or(|first| self.ranks[step] < self.ranks[first])
+            {
+                first = Some(step);
             }
         }
-        match (best, self.events[node]) {
-            (Some(step), _) => Choice::Branch(step),
-            (None, Event::Return(at)) => Choice::Stuck(at),
-            (None, _) => unreachable!("a closed step that remains has its return in the list"),
+        let Event::Return(end) = self.events[node] else {
+            unreachable!("a closed step that remains has its return in the list")
+        };
+        let guard = first.map(|first| self.transitions[first].guard);
+        Around::Else { urgent: guard.filter(|guard| !guard.admits(self.state)), end }
+    }
+
+    /// How a step stands among those that may be taken now; `None` if it may not.
+    fn preference(&self, step: usize, urgent: Option<Guard>) -> Option<Preference> {
+        let Transition { guard, next } = self.transitions[step];
+        // What need not happen and would change nothing here had better not happen here.
+        let next = next.filter(|&next| step < self.closed || next != self.state)?;
+        if !guard.admits(self.state) || !self.may_go(step) {
+            return None;
         }
+        let helps = urgent.is_some_and(|urgent| urgent.admits(next));
+        Some(Preference { does_not_help: !helps, rank: self.ranks[step] })
     }
 
     fn may_go(&self, step: usize) -> bool {
@@ -224,9 +274,9 @@ impl Search {
         }
     }
 
-    fn take(&mut self, step: usize, at_once: bool) {
+    fn take(&mut self, step: usize, choice: Option<Preference>) {
         let Self { state, first_missing, last_taken, .. } = *self;
-        self.path.push(Taken { step, at_once, state, first_missing, last_taken });
+        self.path.push(Taken { step, choice, state, first_missing, last_taken });
         self.flip(step);
         let (call, end) = self.nodes[step];
         for node in [Some(call), end].into_iter().flatten() {
@@ -245,13 +295,13 @@ impl Search {
         }
     }
 
-    /// Takes back everything up to the last branch, and gives that branch's rank; `None` if there
-    /// is none left.
-    fn back_to_branch(&mut self) -> Option<usize> {
+    /// Takes back everything up to the last branch, and says how it was chosen; `None` if there is
+    /// none left.
+    fn back_to_branch(&mut self) -> Option<Preference> {
         while let Some(taken) = self.path.pop() {
             self.take_back(&taken);
-            if !taken.at_once {
-                return Some(self.ranks[taken.step]);
+            if taken.choice.is_some() {
+                return taken.choice;
             }
         }
         None
@@ -308,12 +358,14 @@ fn events(all: &[Step]) -> (Vec<Event>, Vec<(usize, Option<usize>)>) {
     (events, nodes)
 }
 
-/// Changes are tried by their place in the log, else by the time by which they had to happen.
+/// Steps are tried by their place in the log, reads behind what they read, else by the time by which
+/// they had to happen.
 fn ranks(register: &Register<'_>, all: &[Step]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..all.len()).collect();
     order.sort_unstable_by_key(|&step| {
-        let Step { operation, deadline, invoked, .. } = all[step];
-        (register.hints[operation], deadline.unwrap_or(u64::MAX), invoked, step)
+        let Step { operation, deadline, invoked, transition } = all[step];
+        let place = (register.hints[operation], transition.next.is_none());
+        (place, deadline.unwrap_or(u64::MAX), invoked, step)
     });
     let mut ranks = vec![0; all.len()];
     for (rank, step) in order.into_iter().enumerate() {
@@ -324,21 +376,23 @@ fn ranks(register: &Register<'_>, all: &[Step]) -> Vec<usize> {
 
 /// What has to be taken before each step, beyond what the clock says.
 fn after(register: &Register<'_>, all: &[Step]) -> Vec<Option<usize>> {
-    let ended = |(number, step): (usize, &Step)| {
-        let recorded = register.operations[step.operation];
-        // An unknown outcome's deadline is somebody else's observation, not the client's turn.
-        let end =
-            recorded.completed.filter(|_| recorded.outcome.is_ok() && step.deadline.is_some());
-        Some(((recorded.client, end?.0), (step.invoked, number)))
-    };
-    let ended: BTreeMap<_, _> = all.iter().enumerate().filter_map(ended).collect();
-    let before = |(number, step): (usize, &Step)| {
-        let client = register.operations[step.operation].client;
-        let &(invoked, before) = ended.get(&(client, step.invoked))?;
-        // Two operations of no duration at one instant: the one recorded first came first.
-        ((invoked, before) < (step.invoked, number)).then_some(before)
-    };
-    all.iter().enumerate().map(before).collect()
+    let client = |step: usize| register.operations[all[step].operation].client;
+    // Two operations of no duration at one instant: the one recorded first came first.
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.sort_by_key(|&step| (client(step), all[step].invoked, all[step].deadline));
+    let mut after = vec![None; all.len()];
+    let mut last: Option<(usize, u64)> = None;
+    for step in order {
+        let before = last.filter(|&(before, _)| client(before) == client(step));
+        after[step] = before.filter(|&(_, end)| end == all[step].invoked).map(|(before, _)| before);
+        // Any other deadline is somebody else's observation, not the client's turn.
+        let recorded = register.operations[all[step].operation];
+        let end = recorded.completed.filter(|_| recorded.outcome.is_ok()).map(|end| end.0);
+        if end.is_some() && end == all[step].deadline {
+            last = end.map(|end| (step, end));
+        }
+    }
+    after
 }
 
 /// The previous open step with the same effect as each open one.
