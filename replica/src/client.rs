@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use consensus_core::{
-    Consistency, NodeId, SessionId,
+    Consistency, NodeId, SessionId, Validate as _,
     history::{self, Outcome},
     kv::Operation,
 };
@@ -55,7 +55,7 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(5),
-            attempt: Duration::from_secs(1),
+            attempt: Duration::from_millis(500),
             sessions: SessionUse::Pooled,
             shortest_pause: Duration::from_millis(5),
             longest_pause: Duration::from_millis(100),
@@ -87,6 +87,14 @@ pub struct Performed {
     pub outcome: Outcome,
 }
 
+/// [`Performed`], without the outcome.
+pub(crate) struct Told {
+    session: SessionId,
+    sequence: u64,
+    replica: Option<NodeId>,
+    pub(crate) attempts: u32,
+}
+
 /// A request under way.
 struct Progress {
     until: Instant,
@@ -100,6 +108,16 @@ struct Progress {
 impl Progress {
     fn left(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// What is to be told of the request beside its reply.
+    fn told(&self, numbered: Option<Numbered>) -> Told {
+        Told {
+            session: numbered.map_or(SessionId(0), |numbered| numbered.session),
+            sequence: numbered.map_or(0, |numbered| numbered.sequence),
+            replica: self.replica,
+            attempts: self.attempts,
+        }
     }
 }
 
@@ -161,8 +179,9 @@ impl Client {
             }
             history::Call::TestAndSet(value) => Call::Change(Operation::test_and_set(key, value)),
         };
-        let (reply, performed) = self.send(&call, None, deadline).await;
-        Performed { outcome: reply.into(), ..performed }
+        let (reply, told) = self.send(&call, None, deadline).await;
+        let Told { session, sequence, replica, attempts } = told;
+        Performed { session, sequence, replica, attempts, outcome: reply.into() }
     }
 
     /// Sends a call, in the caller's own session if it has one, and returns the reply as it came.
@@ -171,7 +190,7 @@ impl Client {
         call: &Call,
         numbered: Option<Numbered>,
         deadline: Duration,
-    ) -> (Reply, Performed) {
+    ) -> (Reply, Told) {
         let mut progress = Progress {
             until: Instant::now() + deadline,
             pauses: self.pauses(),
@@ -179,19 +198,18 @@ impl Client {
             replica: None,
             doubt: None,
         };
+        if let Call::Change(operation) = call
+            && let Err(error) = operation.validate()
+        {
+            let refused = Refused::new(Reason::Malformed, error.to_string());
+            return (Reply::Refused(refused), progress.told(None));
+        }
         let pooled = self.options.sessions == SessionUse::Pooled && numbered.is_none();
         let (reply, numbered) = match call {
             Call::Change(_) if pooled => self.in_session(call, &mut progress).await,
             _ => (self.try_until_done(call, numbered, &mut progress).await, numbered),
         };
-        let performed = Performed {
-            session: numbered.map_or(SessionId(0), |numbered| numbered.session),
-            sequence: numbered.map_or(0, |numbered| numbered.sequence),
-            replica: progress.replica,
-            attempts: progress.attempts,
-            outcome: Outcome::Unknown(String::new()),
-        };
-        (reply, performed)
+        (reply, progress.told(numbered))
     }
 
     fn pauses(&self) -> ExponentialBackoff {

@@ -176,8 +176,8 @@ impl Serve for Gateway {
             let refused = Refused::new(Reason::Overloaded, "too many requests are under way here");
             return (Reply::Refused(refused), None);
         };
-        let (reply, performed) = self.client.send(&call, terms.numbered, terms.deadline).await;
-        self.counters.forwarded_total.add(u64::from(performed.attempts));
+        let (reply, told) = self.client.send(&call, terms.numbered, terms.deadline).await;
+        self.counters.forwarded_total.add(u64::from(told.attempts));
         (reply, self.client.leader())
     }
 }

@@ -223,7 +223,7 @@ impl<P: Protocol> Consensus<P> {
             return;
         }
         self.backlog = None;
-        for _ in 0..self.timers.len() {
+        for _ in 0..self.timers.armed() {
             let Some(timer) = self.timers.pop_due(now) else { break };
             self.step(Input::Timeout(timer), Cause::default());
         }

@@ -96,11 +96,6 @@ impl<T> Inbox<T> {
         self.ready.notify_one();
     }
 
-    /// How many items wait.
-    pub fn len(&self) -> usize {
-        self.lock().items.len()
-    }
-
     fn lock(&self) -> MutexGuard<'_, Queue<T>> {
         self.queue.lock().expect("nobody panics while holding the inbox")
     }

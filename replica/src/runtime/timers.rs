@@ -42,7 +42,7 @@ impl<T: Copy + Ord + Debug> Timers<T> {
     }
 
     /// How many timers are armed.
-    pub fn len(&self) -> usize {
+    pub fn armed(&self) -> usize {
         self.armed.len()
     }
 
@@ -85,7 +85,7 @@ mod tests {
         timers.set(late, 1, &(MS..MS));
         assert_eq!(timers.pop_due(late), None);
         timers.cancel(1);
-        assert_eq!((timers.pop_due(late + 9 * MS), timers.len()), (None, 0));
+        assert_eq!((timers.pop_due(late + 9 * MS), timers.armed()), (None, 0));
     }
 
     #[test]
