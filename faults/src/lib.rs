@@ -7,9 +7,9 @@
 //! # The way through the crate
 //!
 //! - [`schedule`] is the file a person writes: [`Schedule`], its [`Step`](schedule::Step)s,
-//!   [`Fault`](schedule::Fault)s and [`Target`](schedule::Target)s, the errors that name file, line
+//!   [`Fault`]s and [`Target`](schedule::Target)s, the errors that name file, line
 //!   and field, the bundled schedules and the [swarm](schedule::Schedule::swarm).
-//! - [`director`] turns a schedule into [`Action`](director::Action)s, following what it is told of
+//! - [`director`] turns a schedule into [`Action`]s, following what it is told of
 //!   the cluster, and remembers what it did: the [`Resolved`] schedule.
 //! - [`links`] is the network's bad behaviour: [`LinkRules`] and the [`LinkShim`] in each replica.
 //! - [`workload`] is the clients' load, the same for every protocol.

@@ -68,9 +68,24 @@ fn a_resolved_schedule_is_written_and_read_back() {
     let run = toy::run(&Schedule::bundled("the-story").unwrap(), u64::MAX);
     let resolved = run.director.resolved();
     assert_eq!(Resolved::parse("schedule.resolved.toml", &resolved.to_toml()).unwrap(), resolved);
-    let broken = resolved.to_toml().replace("\"leader\"", "\"king\"");
-    let error = Resolved::parse("schedule.resolved.toml", &broken).unwrap_err().to_string();
-    assert!(error.contains("schedule.resolved.toml") && error.contains("king"), "{error}");
+}
+
+#[test]
+fn a_resolved_schedule_that_was_tampered_with_is_refused() {
+    let run = toy::run(&Schedule::bundled("the-story").unwrap(), 3);
+    let text = run.director.resolved().to_toml();
+    let tampered = [
+        ("\"leader\"", "\"king\"", "king"),
+        ("seed = \"3\"", "seed = \"4\"", "digest"),
+        ("step = \"cut\"", "step = \"cute\"", "no partition `cute`"),
+        ("nodes = [", "nodes = [8, ", "no node 8"),
+    ];
+    for (what, with, why) in tampered {
+        assert!(text.contains(what), "{text}");
+        let broken = text.replacen(what, with, 1);
+        let error = Resolved::parse("schedule.resolved.toml", &broken).unwrap_err().to_string();
+        assert!(error.contains("schedule.resolved.toml") && error.contains(why), "{error}");
+    }
 }
 
 proptest! {

@@ -40,10 +40,41 @@ impl Resolved {
     pub fn parse(file_name: &str, text: &str) -> Result<Self, ScheduleError> {
         let resolved: Self = toml::from_str(text)
             .map_err(|error| ScheduleError::unreadable(file_name, text, &error))?;
-        // The schedule inside is checked as if it stood alone.
-        Schedule::parse(file_name, &resolved.schedule.to_toml())
-            .map_err(|error| ScheduleError { line: None, ..error })?;
+        resolved.check(file_name)?;
         Ok(resolved)
+    }
+}
+
+impl Resolved {
+    /// Whether the schedule inside is sound, and the rest speaks of it.
+    fn check(&self, file_name: &str) -> Result<(), ScheduleError> {
+        Schedule::parse(file_name, &self.schedule.to_toml())
+            .map_err(|error| ScheduleError { line: None, ..error })?;
+        let refuse = |field: String, why: String| {
+            Err(ScheduleError { file: file_name.to_owned(), line: None, field, why })
+        };
+        if self.digest != self.schedule.digest(self.seed) {
+            let why = "it is not that of the schedule and the seed: one of the three was changed";
+            return refuse("digest".into(), why.into());
+        }
+        for (position, trial) in self.trials.iter().enumerate() {
+            let field = |name| format!("trial[{}].{name}", position + 1);
+            let step = self.schedule.steps.iter().find(|step| step.id == trial.step);
+            if step.is_none_or(|step| step.fault.kind() != trial.kind) {
+                return refuse(
+                    field("step"),
+                    format!("there is no {} `{}`", trial.kind, trial.step),
+                );
+            }
+            let links = trial.links.iter().flat_map(|&(from, to)| [from, to]);
+            let nodes = 1..=self.schedule.nodes.get() as u64;
+            let stranger =
+                trial.nodes.iter().copied().chain(links).find(|id| !nodes.contains(&id.0));
+            if let Some(stranger) = stranger {
+                return refuse(field("nodes"), format!("the cluster has no node {stranger}"));
+            }
+        }
+        Ok(())
     }
 }
 
