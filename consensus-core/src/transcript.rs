@@ -5,8 +5,8 @@
 //! sync or crash, and each timer runs out when it is told to. It keeps the contract that the
 //! [crate's documentation](crate) states, to the letter, and its [`Judge`] watches what no protocol
 //! may ever break: it panics when two nodes lead one epoch, when two replicas apply different
-//! commands at one index, when a refused command is applied, or when a linearizable read misses an
-//! acknowledged write.
+//! commands at one index, when a refused command is applied, when a linearizable read misses an
+//! acknowledged write, or when a message or record does not come back from its bytes.
 //!
 //! A [`Runner`] plays goldenscript files on such a cluster. One command a line:
 //!

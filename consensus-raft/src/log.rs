@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use consensus_core::{Epoch, Index, RequestId, SnapshotMeta};
+use consensus_core::{Index, RequestId, SnapshotMeta};
 
 use crate::record::Entry;
 
@@ -55,11 +55,6 @@ impl Log {
             return Some(self.base.epoch.round);
         }
         self.get(index).map(|slot| slot.entry.term)
-    }
-
-    /// The epoch of an entry that is held.
-    pub fn epoch_at(&self, index: Index) -> Option<Epoch> {
-        self.term_at(index).map(Epoch::term)
     }
 
     pub fn get(&self, index: Index) -> Option<&Slot> {
@@ -117,7 +112,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use consensus_core::Payload;
+    use consensus_core::{Epoch, Payload};
     use proptest::prelude::*;
 
     use super::*;

@@ -293,8 +293,8 @@ impl Raft {
     /// Hands what is committed to the state machine, in order (at flush).
     pub(crate) fn apply_committed(&mut self, out: &mut Outbox<Self>) {
         for index in self.applied + 1..=self.commit {
-            let epoch = self.log.epoch_at(index).expect(HELD);
             let slot = self.log.get_mut(index).expect(HELD);
+            let epoch = Epoch::term(slot.entry.term);
             let payload = slot.entry.payload.clone().unwrap_or_default();
             out.apply(index, epoch, payload, slot.request.take());
         }

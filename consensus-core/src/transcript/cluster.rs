@@ -11,6 +11,7 @@ use crate::{
     draw::Draw,
     id::{Index, NodeId, RequestId},
     protocol::{Ask, Effect, Input, Outbox, Protocol, When},
+    record::Write,
     storage::MemoryDisk,
     time::Time,
 };
@@ -372,6 +373,11 @@ impl<P: Protocol> Cluster<P> {
     fn carry_out(&mut self, id: NodeId, effect: Effect<P>) {
         match effect {
             Effect::Persist(writes) => {
+                for write in &writes {
+                    if let Write::Put(record) = write {
+                        self.judge.encode(record);
+                    }
+                }
                 self.node(id).disk.write(writes.clone());
                 self.happened.push(Happening::Persisted(id, writes));
             }
@@ -408,6 +414,7 @@ impl<P: Protocol> Cluster<P> {
     }
 
     fn send(&mut self, from: NodeId, to: NodeId, message: P::Message, when: When) {
+        self.judge.encode(&message);
         let node = self.node(from);
         let barrier = match when {
             When::Durable => node.synced + node.disk.unsynced(),

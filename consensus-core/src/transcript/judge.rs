@@ -7,6 +7,7 @@ use crate::{
     id::{Epoch, Index, NodeId, RequestId},
     payload::{Command, Payload},
     protocol::{Ask, Consistency, Outcome},
+    wire::Wire,
 };
 
 /// Watches a whole cluster, from the outside, for what no protocol may break.
@@ -56,6 +57,11 @@ impl Judge {
     /// The node crashed: its open requests will never be answered.
     pub(super) fn crash(&mut self, node: NodeId) {
         self.open.retain(|_, open| open.node != node);
+    }
+
+    /// What an honest replica sends or writes comes back as it was, and no validation refuses it.
+    pub(super) fn encode<W: Wire>(&self, sent: &W) {
+        assert_eq!(W::from_bytes(sent.to_bytes()).as_ref(), Ok(sent), "it decodes as itself");
     }
 
     pub(super) fn note(&mut self, node: NodeId, event: &Event) {
