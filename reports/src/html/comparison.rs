@@ -299,12 +299,11 @@ fn numbers(groups: &[Group<'_>]) -> String {
     }
     let rows: Vec<Vec<String>> = distributions.into_values().flatten().collect();
     tables::table(&tables::QUANTILES, &rows)
-        + &heading("Election time, predicted and measured", &tables::predictions(&predictions))
-        + &heading("Cost: the fairness ledger", &tables::costs(&costs))
-}
-
-fn heading(heading: &str, table: &str) -> String {
-    if table.is_empty() { String::new() } else { format!("<h3>{heading}</h3>\n{table}") }
+        + &tables::under(
+            "Election time, predicted and measured",
+            &tables::predictions(&predictions),
+        )
+        + &tables::under("Cost: the fairness ledger", &tables::costs(&costs))
 }
 
 /// The parameters side by side; rows that differ are marked.

@@ -85,7 +85,10 @@ fn observations(record: &RunRecord, counterexample: &Counterexample) -> String {
             ]
         })
         .collect();
-    tables::table(&["at (s)", "replica", "incarnation", "what it noted"], &rows)
+    tables::table(
+        &["at (s)", "replica", "incarnation", "<span class=\"left\">what it noted</span>"],
+        &rows,
+    )
 }
 
 /// The operations as bars from their first sending to their answer.

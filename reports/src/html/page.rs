@@ -84,9 +84,9 @@ p{margin:8px 0;max-width:72ch}
 .scroll{overflow-x:auto;margin:12px 0}
 table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums;width:100%}
 th,td{padding:6px 8px;text-align:right;border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}
-th{font-weight:600;color:var(--muted);border-bottom-width:2px}
-th:first-child,td:first-child,td:has(.left),td:has(.wrap){text-align:left}td:first-child{white-space:normal}
-.wrap{display:inline-block;white-space:normal;min-width:26ch}
+th{font-weight:600;white-space:normal;vertical-align:bottom;color:var(--muted);border-bottom-width:2px}
+th:first-child,td:first-child,td:has(.left),th:has(.left),td:has(.wrap){text-align:left}td:first-child{white-space:normal}
+.wrap{display:inline-block;white-space:normal;min-width:22ch}
 td small{color:var(--muted)}
 tr.differs td{background:var(--warn-soft)}
 figure{margin:20px 0;break-inside:avoid}

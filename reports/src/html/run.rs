@@ -89,8 +89,8 @@ fn numbers(record: &RunRecord, summary: &Summary) -> String {
         "Elections",
         &(tables::trials_left_out(&analysis.trials)
             + &tables::trials(record, &analysis.trials)
-            + &tables::table(&tables::QUANTILES, &stages)
-            + &tables::predictions(&prediction)),
+            + &tables::under("Stages", &tables::table(&tables::QUANTILES, &stages))
+            + &tables::under("Predicted and measured", &tables::predictions(&prediction))),
     ));
     html.push_str(&section("Availability", &availability(summary)));
     let cost = summary.cost.map(|cost| (escape(&record.metadata.protocol), cost));

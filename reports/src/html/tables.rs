@@ -90,10 +90,10 @@ pub(super) fn trials(record: &RunRecord, trials: &[Trial]) -> String {
         "fault",
         "struck",
         "led before",
-        "outcome",
-        "election (ms)",
-        "vote rounds (ms)",
-        "outage (ms)",
+        "<span class=\"left\">outcome</span>",
+        "election <small>(ms)</small>",
+        "vote rounds <small>(ms)</small>",
+        "outage <small>(ms)</small>",
         "lost campaigns",
     ];
     let nodes = |trial: &Trial| {
@@ -202,7 +202,12 @@ pub(super) fn expectations(record: &RunRecord) -> String {
             ]
         })
         .collect();
-    table(&["expected", "", "seen"], &rows)
+    table(&["expected", "", "<span class=\"left\">seen</span>"], &rows)
+}
+
+/// A table under a smaller heading; nothing if there is none.
+pub(super) fn under(heading: &str, table: &str) -> String {
+    if table.is_empty() { String::new() } else { format!("<h3>{heading}</h3>\n{table}") }
 }
 
 /// Where the run was made, and how to make it again.

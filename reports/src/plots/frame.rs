@@ -163,7 +163,7 @@ impl<'a> Axis<'a> {
     pub(super) fn logarithmic(range: Range<f64>, title: impl Into<String>) -> Self {
         let (low, high) = (range.start.max(1e-6).log10(), range.end.max(2e-6).log10());
         let decades = (low.floor() as i32)..=(high.ceil() as i32);
-        let dense = high - low < 2.5;
+        let dense = high - low < 3.2;
         let ticks = decades
             .flat_map(|decade| {
                 let steps: &[f64] = if dense { &[1.0, 2.0, 5.0] } else { &[1.0] };

@@ -38,6 +38,7 @@ pub(super) fn timeline(group: &Group<'_>) -> Result<Option<Plot>, ReportError> {
     ];
     let title = "Leadership: who led which epoch, and whom the faults struck";
     let svg = lanes("timeline", title, &legend, group, &nodes, |chart| {
+        frame::fault_bands(chart, &record.faults, |at| record.seconds(at))?;
         for fault in &record.faults {
             let end = fault.end.unwrap_or(record.metadata.end);
             for (node, middle) in with_middles(&nodes) {

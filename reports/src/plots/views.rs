@@ -21,7 +21,7 @@ pub(super) fn gossip(group: &Group<'_>) -> Result<Option<Plot>, ReportError> {
     let largest = record.samples.iter().map(|s| s.alive.len()).max().unwrap_or(0);
     let high = largest.max(record.metadata.nodes);
     let y = Axis {
-        range: 0.0..high as f64 + 0.6,
+        range: 0.0..high as f64 + 1.0,
         ticks: (0..=high).map(|size| size as f64).collect(),
         label: Box::new(|size| format!("{size:.0}")),
         title: "replicas believed alive".to_owned(),
