@@ -46,9 +46,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            candidates_per_key: 200_000_000,
-            configurations_per_key: 2_000_000,
-            candidates: 2_000_000_000,
+            candidates_per_key: 50_000_000,
+            configurations_per_key: 500_000,
+            candidates: 500_000_000,
         }
     }
 }
