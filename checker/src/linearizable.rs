@@ -3,9 +3,9 @@
 //!
 //! The property is local (ibid., §3.3): a history is linearizable if each key's is, so keys are
 //! judged one by one (P-compositionality, Horn & Kroening 2015). For each key, contradictions that
-//! need no search are looked for first ([`quick`]); then an order is searched for ([`search`]); a
-//! history without one is reduced to the operations to blame ([`reduce`]) and put into words
-//! ([`explain`]).
+//! need no search are looked for first (`quick`); then an order is searched for (`search`); a
+//! history without one is reduced to the operations to blame (`reduce`) and put into words
+//! (`explain`).
 //!
 //! Outcomes are taken for what they are. An unknown one may have taken effect at any time from its
 //! first send to the end of time, or never; a failed one never; an unknown read tells nothing. A
