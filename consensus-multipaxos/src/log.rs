@@ -97,17 +97,17 @@ impl Log {
 
     /// The values of consecutive slots that are all held, as many as one message may carry.
     pub fn run(&self, slots: RangeInclusive<Index>, limit: BatchLimit) -> Vec<Payload> {
-        let mut values = Vec::new();
+        let held = "a leader holds every slot of its window";
+        let (from, to) = (self.place(*slots.start()), self.place(*slots.end()));
+        let places = from.expect(held)..=to.expect(held);
         let mut bytes = 0;
-        for slot in slots {
-            let value = &self.get(slot).expect("a leader holds every slot of its window").value;
+        let fits = |value: &&Payload| {
+            let is_first = bytes == 0;
             bytes += value.bytes();
-            if values.len() == limit.entries || (bytes > limit.bytes && !values.is_empty()) {
-                break;
-            }
-            values.push(value.clone());
-        }
-        values
+            is_first || bytes <= limit.bytes
+        };
+        let values = self.slots.range(places).map(|slot| &slot.as_ref().expect(held).value);
+        values.take(limit.entries).take_while(fits).cloned().collect()
     }
 
     fn place(&self, slot: Index) -> Option<usize> {

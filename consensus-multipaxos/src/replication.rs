@@ -219,9 +219,10 @@ impl MultiPaxos {
             peer.acknowledge(accepted.from, accepted.to);
         }
         let bit = self.membership.bit(from);
-        let window_from = self.applied + 1;
-        for slot in accepted.from.max(window_from)..=accepted.to {
-            leader.window[(slot - window_from) as usize].accepted_by |= bit;
+        let from = accepted.from.saturating_sub(self.applied + 1) as usize;
+        let to = accepted.to.saturating_sub(self.applied) as usize;
+        for proposal in leader.window.range_mut(from.min(to)..to) {
+            proposal.accepted_by |= bit;
         }
     }
 

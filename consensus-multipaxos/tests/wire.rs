@@ -1,0 +1,180 @@
+//! What crosses a link: every honest message survives it, and nonsense is refused.
+
+use bytes::Bytes;
+use consensus_core::{DecodeError, NodeId, Payload, Wire};
+use consensus_multipaxos::{
+    Message, Record,
+    message::{
+        Accept, Accepted, Learn, Learned, MAX_VALUES, Nack, PreCampaign, PreCampaignReply, Prepare,
+        Promise, ReadAck, ReadRound,
+    },
+    record::{Ballot, PValue},
+};
+use proptest::prelude::*;
+
+const ROUNDS: std::ops::Range<u64> = 1..1_000;
+
+fn ballots() -> impl Strategy<Value = Ballot> {
+    (ROUNDS, 1u64..8).prop_map(|(round, node)| Ballot::new(round, NodeId(node)))
+}
+
+fn values() -> impl Strategy<Value = Payload> {
+    let command = prop::collection::vec(any::<u8>(), 0..20).prop_map(Bytes::from);
+    prop::option::of(command).prop_map(|command| Payload { command })
+}
+
+/// Values of consecutive slots from `first`, under ballots below every ballot of [`ballots`] + 1000
+/// rounds.
+fn pvalues(least: usize) -> impl Strategy<Value = Vec<PValue>> {
+    (1u64..1_000, prop::collection::vec((ballots(), values()), least..6)).prop_map(
+        |(first, all)| {
+            let pvalue = |(slot, (ballot, value))| PValue { slot, ballot, value };
+            (first..).zip(all).map(pvalue).collect()
+        },
+    )
+}
+
+fn higher(ballot: Ballot) -> Ballot {
+    Ballot::new(ballot.round + 1_000, ballot.owner())
+}
+
+fn messages() -> impl Strategy<Value = Message> {
+    let last = |values: &[PValue]| values.last().map_or(0, |pvalue| pvalue.slot);
+    prop_oneof![
+        ballots().prop_map(|ballot| Message::PreCampaign(PreCampaign { ballot })),
+        (ballots(), any::<bool>(), prop::option::of(ballots())).prop_map(
+            |(ballot, granted, promised)| {
+                let promised = promised.unwrap_or_default();
+                Message::PreCampaignReply(PreCampaignReply { ballot, granted, promised })
+            }
+        ),
+        (ballots(), 1u64..1_000)
+            .prop_map(|(ballot, from)| Message::Prepare(Prepare { ballot, from })),
+        (ballots(), pvalues(1), 0u64..2_000, any::<bool>()).prop_map(
+            move |(ballot, values, chosen_to, more)| {
+                let (from, next) = (values[0].slot, more.then_some(last(&values) + 1));
+                let ballot = higher(ballot);
+                Message::Promise(Promise { ballot, from, values, next, chosen_to })
+            }
+        ),
+        (ballots(), 1u64..1_000, prop::collection::vec(values(), 1..6), 0u64..1_000).prop_map(
+            |(ballot, slot, values, chosen_to)| {
+                Message::Accept(Accept { ballot, slot, values, chosen_to })
+            }
+        ),
+        (ballots(), 1u64..1_000, 0u64..10).prop_map(|(ballot, from, more)| {
+            Message::Accepted(Accepted { ballot, from, to: from + more })
+        }),
+        ballots().prop_map(|ballot| Message::Nack(Nack { ballot, promised: higher(ballot) })),
+        (1u64..1_000).prop_map(|from| Message::Learn(Learn { from })),
+        (pvalues(1), 0u64..9).prop_map(move |(values, more)| {
+            let chosen_to = last(&values) + more;
+            Message::Learned(Learned { values, chosen_to })
+        }),
+        (ballots(), 0u64..1_000, prop::option::of(0u64..1_000)).prop_map(
+            |(ballot, round, chosen_to)| {
+                Message::ReadRound(ReadRound { ballot, round, chosen_to })
+            }
+        ),
+        (ballots(), 0u64..1_000)
+            .prop_map(|(ballot, round)| Message::ReadAck(ReadAck { ballot, round })),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn honest_messages_survive_the_wire(message in messages()) {
+        prop_assert_eq!(Message::from_bytes(message.to_bytes()), Ok(message));
+    }
+
+    #[test]
+    fn damaged_bytes_are_refused_or_make_sense(
+        message in messages(),
+        at in any::<prop::sample::Index>(),
+        bit in 0u8..8,
+    ) {
+        let mut bytes = message.to_bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        if let Ok(decoded) = Message::from_bytes(bytes.into()) {
+            // What was let through would be let through again, wherever it is sent on.
+            prop_assert_eq!(Message::from_bytes(decoded.to_bytes()), Ok(decoded));
+        }
+    }
+
+    #[test]
+    fn noise_never_panics(noise in prop::collection::vec(any::<u8>(), 0..200)) {
+        let noise = Bytes::from(noise);
+        drop(Message::from_bytes(noise.clone()));
+        drop(Record::from_bytes(noise));
+    }
+}
+
+const BALLOT: Ballot = Ballot::new(3, NodeId(1));
+
+fn pvalue(slot: u64, ballot: Ballot) -> PValue {
+    PValue { slot, ballot, value: Payload::noop() }
+}
+
+fn refused(message: Message) {
+    let decoded = Message::from_bytes(message.to_bytes());
+    assert!(matches!(decoded, Err(DecodeError::Invalid(_))), "{message:?} was let through");
+}
+
+#[test]
+fn the_empty_message_and_nobodys_ballot_are_refused() {
+    assert!(Message::from_bytes(Bytes::new()).is_err());
+    for nobodys in [Ballot::default(), Ballot::new(0, NodeId(1)), Ballot::new(1, NodeId(0))] {
+        refused(Message::Prepare(Prepare { ballot: nobodys, from: 1 }));
+        refused(Message::PreCampaign(PreCampaign { ballot: nobodys }));
+        refused(Message::Accepted(Accepted { ballot: nobodys, from: 1, to: 1 }));
+        refused(Message::Nack(Nack { ballot: nobodys, promised: BALLOT }));
+        refused(Message::ReadAck(ReadAck { ballot: nobodys, round: 1 }));
+    }
+}
+
+#[test]
+fn impossible_slots_are_refused() {
+    for slot in [0, u64::MAX] {
+        refused(Message::Prepare(Prepare { ballot: BALLOT, from: slot }));
+        refused(Message::Learn(Learn { from: slot }));
+        refused(Message::Accepted(Accepted { ballot: BALLOT, from: slot, to: slot }));
+        let values = vec![Payload::noop()];
+        refused(Message::Accept(Accept { ballot: BALLOT, slot, values, chosen_to: 0 }));
+    }
+    refused(Message::Accepted(Accepted { ballot: BALLOT, from: 2, to: 1 }));
+}
+
+#[test]
+fn a_message_is_bounded() {
+    for values in [Vec::new(), vec![Payload::noop(); MAX_VALUES + 1]] {
+        refused(Message::Accept(Accept { ballot: BALLOT, slot: 1, values, chosen_to: 0 }));
+    }
+    let huge = Payload::of(vec![0; consensus_core::payload::MAX_COMMAND_BYTES + 1].into());
+    refused(Message::Accept(Accept { ballot: BALLOT, slot: 1, values: vec![huge], chosen_to: 0 }));
+}
+
+#[test]
+fn a_nack_names_a_higher_ballot() {
+    refused(Message::Nack(Nack { ballot: BALLOT, promised: BALLOT }));
+}
+
+#[test]
+fn a_promise_answers_what_was_asked() {
+    let promise = |values, next| Promise { ballot: BALLOT, from: 5, values, next, chosen_to: 0 };
+    let low = Ballot::new(1, NodeId(2));
+    refused(Message::Promise(promise(vec![pvalue(4, low)], None)));
+    refused(Message::Promise(promise(vec![pvalue(6, low), pvalue(6, low)], None)));
+    refused(Message::Promise(promise(vec![pvalue(6, low)], Some(6))));
+    refused(Message::Promise(promise(Vec::new(), Some(9))));
+    // Nobody accepts under a higher ballot than it promises.
+    refused(Message::Promise(promise(vec![pvalue(6, Ballot::new(4, NodeId(2)))], None)));
+}
+
+#[test]
+fn chosen_values_are_told_without_a_gap() {
+    let learned = |values, chosen_to| Message::Learned(Learned { values, chosen_to });
+    refused(learned(Vec::new(), 5));
+    refused(learned(vec![pvalue(1, BALLOT), pvalue(3, BALLOT)], 5));
+    refused(learned(vec![pvalue(1, BALLOT), pvalue(2, BALLOT)], 1));
+}
