@@ -23,9 +23,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match arguments.first().map(String::as_str) {
-        Some("replica") => {
-            Ok(runtime.block_on(replica::run::<Raft>(serde_config(&arguments[1..])?))?)
-        }
+        Some("replica") => Ok(runtime.block_on(replica::run::<Raft>(told(&arguments[1..])?))?),
         _ => {
             let number = |at: usize, default| {
                 arguments.get(at).map_or(Ok(default), |text| text.parse::<u64>())
@@ -36,7 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// What a replica is told: its number, how many there are, its directory, and a gossip seed.
-fn serde_config(arguments: &[String]) -> Result<ReplicaConfig, Box<dyn std::error::Error>> {
+fn told(arguments: &[String]) -> Result<ReplicaConfig, Box<dyn std::error::Error>> {
     let [node, size, directory, seeds @ ..] = arguments else {
         return Err("replica NODE SIZE DIRECTORY [SEED]".into());
     };
@@ -93,9 +91,9 @@ async fn measure(size: u64, rate: u64, seconds: u64) -> Result<(), Box<dyn std::
             let (client, at) = (Arc::clone(&client), began + Duration::from_secs(n) / rate as u32);
             tokio::spawn(async move {
                 sleep_until(at).await;
-                let performed =
-                    client.perform(&format!("key-{}", n % 100), &Call::Put("v".repeat(64)));
-                (performed.await.outcome.is_ok(), at.elapsed())
+                let (key, call) = (format!("key-{}", n % 100), Call::Put("v".repeat(64)));
+                let performed = client.perform(&key, &call).await;
+                (performed.outcome.is_ok(), at.elapsed())
             })
         })
         .collect();
