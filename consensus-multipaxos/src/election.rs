@@ -146,7 +146,7 @@ impl MultiPaxos {
         let Standing::Candidate(candidate) = &mut self.standing else { return };
         let told = candidate.promises.entry(from).or_insert(0);
         if *told == Index::MAX || first > known.max(*told) + 1 {
-            return; // repeated, or overtook the part before it
+            return; // repeated, or not what was asked
         }
         *told = next.map_or(Index::MAX, |next| next - 1).max(*told);
         if *told < Index::MAX {
