@@ -10,6 +10,8 @@
 //! follower    6 7 . 9  8 is missing             8 is still missing: Learn from 8
 //! ```
 
+use std::ops::Range;
+
 use consensus_core::{Index, NodeId};
 
 use crate::{
@@ -31,8 +33,8 @@ pub(crate) struct Catchup {
 
 impl MultiPaxos {
     /// The leader's part: what a peer should have acknowledged by now is proposed to it again, gap by
-    /// gap.
-    pub(crate) fn resend(&mut self, to: NodeId, lost_before: Index, out: &mut Out) {
+    /// gap, as far as it is not chosen yet.
+    pub(crate) fn resend(&mut self, to: NodeId, lost: Range<Index>, out: &mut Out) {
         let limit = self.batch_limit();
         let max_inflight = self.config.settings.max_inflight_batches;
         let (ballot, chosen_to, applied) = (self.promised, self.chosen_to, self.applied);
@@ -41,13 +43,13 @@ impl MultiPaxos {
         let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == to) else { return };
         let window = &leader.window;
         let lacks = |slot: &Index| window[(slot - applied - 1) as usize].accepted_by & bit == 0;
-        let mut from = chosen_to + 1;
+        let mut from = lost.start.max(chosen_to + 1);
         while peer.inflight.len() < max_inflight {
-            let Some(slot) = (from..lost_before).find(lacks) else { return };
-            let end = (slot..lost_before).find(|slot| !lacks(slot)).unwrap_or(lost_before);
+            let Some(slot) = (from..lost.end).find(lacks) else { return };
+            let end = (slot..lost.end).find(|slot| !lacks(slot)).unwrap_or(lost.end);
             let values = self.log.run(slot..=end - 1, limit);
             from = slot + values.len() as u64;
-            peer.inflight.push_back((slot, from - 1));
+            peer.sent(slot, from - 1);
             out.send_now(to, Message::Accept(Accept { ballot, slot, values, chosen_to }));
         }
     }

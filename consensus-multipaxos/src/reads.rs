@@ -167,8 +167,8 @@ impl MultiPaxos {
         if let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == from) {
             peer.heard = true;
             peer.read_acked = peer.read_acked.max(ack.round);
-            if let Some(lost_before) = peer.settle(ack.round) {
-                self.resend(from, lost_before, out);
+            if let Some(lost) = peer.settle(ack.round) {
+                self.resend(from, lost, out);
             }
         }
     }

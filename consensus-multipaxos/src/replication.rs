@@ -10,7 +10,7 @@
 //!   accepted by     | 2  3  4  2  1 |        them), and wait for 10
 //! ```
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use consensus_core::{
     Command, Index, NodeId, Payload, Refusal, RequestId, event::Event, payload::MAX_COMMAND_BYTES,
@@ -29,8 +29,8 @@ pub(crate) struct Progress {
     pub peer: NodeId,
     /// The next slot to propose to it.
     pub next: Index,
-    /// The first and last slot of each Accept on its way, in the order sent.
-    pub inflight: VecDeque<(Index, Index)>,
+    /// The Accepts on their way, in the order sent.
+    pub inflight: VecDeque<Inflight>,
     /// The read round whose acknowledgement is waited for, and `next` when it left.
     pub probe: Option<(u64, Index)>,
     /// `next` when the probe before left.
@@ -54,20 +54,50 @@ impl Progress {
         }
     }
 
-    /// The peer accepted these slots.
-    fn acknowledge(&mut self, from: Index, to: Index) {
-        self.inflight.retain(|&(first, last)| first < from || to < last);
+    /// These slots are on their way.
+    pub fn sent(&mut self, from: Index, to: Index) {
+        self.inflight.push_back(Inflight { from, to, overtaken: 0 });
     }
 
-    /// The probe was acknowledged: whatever was sent before the *previous* probe and is not
-    /// acknowledged is lost. What was sent between the two may still wait for the peer's disk.
-    pub fn settle(&mut self, round: u64) -> Option<Index> {
+    /// The peer accepted these slots. Returns slots that were sent before them and are lost, judged
+    /// by how often later ones were acknowledged: under load a loss waits for no heartbeat.
+    fn acknowledge(&mut self, from: Index, to: Index) -> Option<Range<Index>> {
+        let accepted = |sent: &Inflight| from <= sent.to && sent.from <= to;
+        let latest = self.inflight.iter().rposition(accepted)?;
+        self.inflight.range_mut(..latest).for_each(|sent| sent.overtaken += 1);
+        self.inflight.retain(|sent| !accepted(sent));
+        // Whoever was sent first was overtaken most.
+        let first = *self.inflight.front()?;
+        if first.overtaken < OVERTAKEN_LIMIT {
+            return None;
+        }
+        self.inflight.pop_front();
+        Some(first.from..first.to + 1)
+    }
+
+    /// The probe was acknowledged: whatever was sent before the *previous* probe, and is not
+    /// acknowledged, is lost. What was sent between the two may still wait for the peer's disk.
+    pub fn settle(&mut self, round: u64) -> Option<Range<Index>> {
         let (_, sent_before) = self.probe.take_if(|&mut (probe, _)| probe <= round)?;
         let lost_before = std::mem::replace(&mut self.settled, sent_before);
-        self.inflight.retain(|&(_, last)| last >= lost_before);
-        Some(lost_before)
+        self.inflight.retain(|sent| sent.to >= lost_before);
+        Some(0..lost_before)
     }
 }
+
+/// An Accept on its way.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Inflight {
+    /// Its first slot.
+    pub from: Index,
+    /// Its last slot.
+    pub to: Index,
+    /// How often something sent later was acknowledged before it.
+    pub overtaken: u32,
+}
+
+/// How often an Accept may be overtaken before it is taken for lost (TCP's number: RFC 5681 §3.2).
+const OVERTAKEN_LIMIT: u32 = 3;
 
 /// Acceptances of consecutive slots under one ballot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -118,7 +148,7 @@ impl MultiPaxos {
                 let slot = peer.next;
                 let values = self.log.run(slot..=last, limit);
                 peer.next += values.len() as u64;
-                peer.inflight.push_back((slot, peer.next - 1));
+                peer.sent(slot, peer.next - 1);
                 let accept = Accept { ballot, slot, values, chosen_to };
                 out.send_now(peer.peer, Message::Accept(accept));
             }
@@ -214,15 +244,19 @@ impl MultiPaxos {
         if accepted.to > self.log.last() {
             return self.refuse(format!("node {from} accepted what was never proposed"), out);
         }
+        let mut lost = None;
         if let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == from) {
             peer.heard = true;
-            peer.acknowledge(accepted.from, accepted.to);
+            lost = peer.acknowledge(accepted.from, accepted.to);
         }
         let bit = self.membership.bit(from);
-        let from = accepted.from.saturating_sub(self.applied + 1) as usize;
-        let to = accepted.to.saturating_sub(self.applied) as usize;
-        for proposal in leader.window.range_mut(from.min(to)..to) {
+        let start = accepted.from.saturating_sub(self.applied + 1) as usize;
+        let end = accepted.to.saturating_sub(self.applied) as usize;
+        for proposal in leader.window.range_mut(start.min(end)..end) {
             proposal.accepted_by |= bit;
+        }
+        if let Some(lost) = lost {
+            self.resend(from, lost, out);
         }
     }
 
