@@ -62,6 +62,10 @@ pub struct Addresses {
 pub struct LocalCluster {
     spec: LocalSpec,
     replicas: BTreeMap<NodeId, Process>,
+    /// Started, but not yet listening.
+    starting: BTreeSet<NodeId>,
+    /// Asked to stop, but not yet ended.
+    leaving: BTreeMap<NodeId, Process>,
     paused: BTreeSet<NodeId>,
     addresses: BTreeMap<NodeId, Addresses>,
     gateway: Option<(Process, Addresses)>,
@@ -81,6 +85,8 @@ impl LocalCluster {
         let mut cluster = Self {
             spec,
             replicas: BTreeMap::new(),
+            starting: BTreeSet::new(),
+            leaving: BTreeMap::new(),
             paused: BTreeSet::new(),
             addresses: BTreeMap::new(),
             gateway: None,
@@ -96,16 +102,48 @@ impl LocalCluster {
     }
 
     /// Starts replicas that are down, from the disks they left, at the addresses they had if those
-    /// are still free.
-    pub async fn start_replicas(&mut self, nodes: &[NodeId]) -> Result<()> {
+    /// are still free. Returns at once; [`arrivals`](Self::arrivals) tells when they listen.
+    pub async fn launch(&mut self, nodes: &[NodeId]) -> Result<()> {
         for &node in nodes {
+            if let Some(mut leaving) = self.leaving.remove(&node) {
+                end_in_peace(&mut leaving).await?;
+            }
             self.spawn_replica(node)?;
         }
-        for &node in nodes {
+        Ok(())
+    }
+
+    /// The replicas that began to listen since the last call.
+    pub async fn arrivals(&mut self) -> Result<Vec<NodeId>> {
+        let mut arrived = Vec::new();
+        for &node in &self.starting {
             let file = self.data_directory(node).join(ADDRESS_FILE);
-            let process = self.replicas.get_mut(&node).expect("it was just started");
-            let addresses = wait_for_addresses(process, &file).await?;
-            self.addresses.insert(node, addresses);
+            if let Some(addresses) = read_addresses(&file)? {
+                self.addresses.insert(node, addresses);
+                arrived.push(node);
+            }
+        }
+        self.starting.retain(|node| !arrived.contains(node));
+        if let Some(rules) = self.rules.clone().filter(|_| !arrived.is_empty()) {
+            // They may have read the rules of an earlier moment.
+            self.push_links(&rules, &arrived).await?;
+        }
+        Ok(arrived)
+    }
+
+    /// Starts replicas and waits until they listen.
+    pub async fn start_replicas(&mut self, nodes: &[NodeId]) -> Result<()> {
+        self.launch(nodes).await?;
+        let since = Instant::now();
+        while !self.starting.is_empty() {
+            self.arrivals().await?;
+            if let Some(exit) = self.exits().first() {
+                bail!("{exit}");
+            }
+            if since.elapsed() > START_LIMIT {
+                bail!("not every replica listens after {START_LIMIT:?}");
+            }
+            sleep(POLL_INTERVAL).await;
         }
         Ok(())
     }
@@ -122,21 +160,20 @@ impl LocalCluster {
                 process.ended().await?;
             }
             self.paused.remove(node);
+            self.starting.remove(node);
         }
         Ok(())
     }
 
-    /// Asks replicas to stop in peace, and kills those that do not.
-    pub async fn stop(&mut self, nodes: &[NodeId]) -> Result<()> {
+    /// Asks replicas to stop in peace. Returns at once; they are waited for when they are started
+    /// again or when the cluster is shut down.
+    pub fn stop(&mut self, nodes: &[NodeId]) -> Result<()> {
         self.resume(nodes)?;
         for node in nodes {
-            if let Some(process) = self.replicas.get(node) {
+            if let Some(process) = self.replicas.remove(node) {
                 process.signal(Signal::SIGTERM)?;
-            }
-        }
-        for node in nodes {
-            if let Some(mut process) = self.replicas.remove(node) {
-                end_in_peace(&mut process).await?;
+                self.leaving.insert(*node, process);
+                self.starting.remove(node);
             }
         }
         Ok(())
@@ -172,14 +209,18 @@ impl LocalCluster {
         let text = serde_json::to_vec(&rules).context("link rules are plain data")?;
         let path = self.rules_file();
         fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+        let listening: Vec<_> =
+            self.running().filter(|node| !self.starting.contains(node)).collect();
+        self.push_links(&rules, &listening).await?;
         self.rules = Some(rules);
+        Ok(())
+    }
+
+    async fn push_links(&self, rules: &LinkRules, nodes: &[NodeId]) -> Result<()> {
         let mut awake = Vec::new();
-        for node in self.replicas.keys() {
-            let put = self
-                .http
-                .put(format!("http://{}/admin/links", self.addresses[node].client))
-                .header("content-type", "application/json")
-                .body(text.clone());
+        for node in nodes {
+            let url = format!("http://{}/admin/links", self.addresses[node].client);
+            let put = self.http.put(url).json(rules);
             if self.paused.contains(node) {
                 tokio::spawn(put.timeout(Duration::from_secs(60)).send());
             } else {
@@ -230,7 +271,11 @@ impl LocalCluster {
             end_in_peace(&mut gateway).await?;
         }
         let nodes: Vec<_> = self.running().collect();
-        self.stop(&nodes).await
+        self.stop(&nodes)?;
+        for process in std::mem::take(&mut self.leaving).values_mut() {
+            end_in_peace(process).await?;
+        }
+        Ok(())
     }
 
     fn spawn_replica(&mut self, node: NodeId) -> Result<()> {
@@ -262,6 +307,7 @@ impl LocalCluster {
         let name = format!("replica {node}");
         let process = Process::start(name, &self.spec.executable, &arguments, &log)?;
         self.replicas.insert(node, process);
+        self.starting.insert(node);
         Ok(())
     }
 
@@ -306,13 +352,20 @@ fn forget(file: &Path) -> Result<()> {
     }
 }
 
+/// Reads the addresses once they are there. The file appears whole: it is written under another
+/// name first.
+fn read_addresses(file: &Path) -> Result<Option<Addresses>> {
+    let Ok(text) = fs::read(file) else { return Ok(None) };
+    let addresses = serde_json::from_slice(&text)
+        .with_context(|| format!("{} does not name addresses", file.display()))?;
+    Ok(Some(addresses))
+}
+
 async fn wait_for_addresses(process: &mut Process, file: &Path) -> Result<Addresses> {
     let since = Instant::now();
     loop {
-        // The file appears whole: a replica writes it under another name first.
-        if let Ok(text) = fs::read(file) {
-            return serde_json::from_slice(&text)
-                .with_context(|| format!("{} does not name addresses", file.display()));
+        if let Some(addresses) = read_addresses(file)? {
+            return Ok(addresses);
         }
         if let Some(exit) = process.exit() {
             bail!("{exit}");

@@ -1,6 +1,6 @@
 //! The arguments of every command.
 
-use std::{net::SocketAddr, ops::Range, path::PathBuf, time::Duration};
+use std::{net::{IpAddr, SocketAddr}, ops::Range, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use consensus_core::{NodeId, Settings};
@@ -401,6 +401,9 @@ pub struct ReplicaArgs {
     /// UDP for gossip.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub gossip_address: SocketAddr,
+    /// The address under which others reach this host, if it listens on all of them.
+    #[arg(long, value_name = "IP")]
+    pub advertise: Option<IpAddr>,
     /// The gossip address of a replica that is already there; several may be given.
     #[arg(long = "seed-address", value_name = "HOST:PORT")]
     pub seed_addresses: Vec<SocketAddr>,
@@ -435,6 +438,9 @@ pub struct GatewayArgs {
     /// UDP for gossip.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub gossip_address: SocketAddr,
+    /// The address under which others reach this host, if it listens on all of them.
+    #[arg(long, value_name = "IP")]
+    pub advertise: Option<IpAddr>,
     /// The gossip address of a replica; several may be given.
     #[arg(long = "seed-address", value_name = "HOST:PORT", required = true)]
     pub seed_addresses: Vec<SocketAddr>,

@@ -5,6 +5,8 @@
 
 mod cli;
 mod commands;
+mod experiment;
+mod plan;
 mod registry;
 mod usage;
 

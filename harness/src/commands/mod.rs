@@ -1,0 +1,33 @@
+//! One file for each group of commands. Each says whether what was asked for held.
+
+mod check;
+mod client;
+mod compare;
+mod list;
+mod report;
+mod run;
+mod serve;
+mod sweep;
+
+use anyhow::Result;
+
+use crate::cli::Command;
+
+/// Carries a command out. `Ok(false)`: it was carried out, and what it looked at does not hold.
+pub fn dispatch(command: Command) -> Result<bool> {
+    match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Sweep(arguments) => sweep::sweep(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Report(arguments) => report::report(&arguments),
+        Command::Schedules(arguments) => list::schedules(&arguments),
+        Command::Protocols => list::protocols(),
+        Command::Get(arguments) => client::get(&arguments),
+        Command::Put(arguments) => client::put(&arguments),
+        Command::Cas(arguments) => client::cas(&arguments),
+        Command::TestAndSet(arguments) => client::test_and_set(&arguments),
+        Command::Replica(arguments) => serve::replica(arguments),
+        Command::Gateway(arguments) => serve::gateway(arguments),
+    }
+}

@@ -1,0 +1,28 @@
+//! `harness report`: reports again, from what runs left behind.
+
+use anyhow::Result;
+use reports::RunRecord;
+
+use crate::{cli::ReportArgs, commands::run::tell, usage::usage};
+
+/// Builds one report for each run directory, or one comparison of several.
+pub fn report(arguments: &ReportArgs) -> Result<bool> {
+    let load = |path| reports::load(path).map_err(|error| usage(error.to_string()));
+    let records: Vec<RunRecord> =
+        arguments.runs.iter().map(|path| load(path)).collect::<Result<_>>()?;
+    match (&arguments.out, records.as_slice()) {
+        (None, [_]) | (None, []) => {}
+        (None, _) => return Err(usage("a comparison of several runs needs a place: --out DIR")),
+        (Some(out), several) => {
+            let summaries = reports::save_comparison(several, out)
+                .map_err(|error| usage(error.to_string()))?;
+            tell(several, &summaries, out);
+            return Ok(true);
+        }
+    }
+    for (record, directory) in records.into_iter().zip(&arguments.runs) {
+        let summary = reports::directory::report(&record, directory)?;
+        tell(&[record], &[summary], directory);
+    }
+    Ok(true)
+}

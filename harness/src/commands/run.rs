@@ -1,0 +1,70 @@
+//! `harness run`: one protocol under one schedule.
+
+use std::path::Path;
+
+use anyhow::Result;
+use reports::{RunRecord, Summary};
+
+use crate::{
+    cli::{RunArgs, Target},
+    experiment,
+    plan::{self, Plan},
+    registry::{self, Entry},
+};
+
+/// Runs, reports, and says whether everything held.
+pub fn run(arguments: &RunArgs) -> Result<bool> {
+    let protocol = registry::find(&arguments.protocol)?;
+    let plan = Plan::new(&arguments.experiment)?;
+    let name = format!("{}-{}-{}", protocol.name, plan.schedule.name, plan.target);
+    let asked = arguments.experiment.out.as_deref();
+    let directory = plan::directory(asked, &name, &experiment::stamp())?;
+    let (record, summary) = execute(&plan, &protocol, &directory)?;
+    tell(&[record], &[summary.clone()], &directory);
+    Ok(holds(&summary))
+}
+
+/// Carries a plan out with one protocol, and leaves a run directory.
+pub fn execute(plan: &Plan, protocol: &Entry, directory: &Path) -> Result<(RunRecord, Summary)> {
+    let raw = match plan.target {
+        Target::Sim => experiment::raw((protocol.simulate)(&experiment::simulation(plan)))?,
+        Target::Local => experiment::local(plan, protocol, directory)?,
+    };
+    let record = experiment::assemble(plan, protocol.name, command_line(), raw)?;
+    let summary = reports::save(&record, directory)?;
+    Ok((record, summary))
+}
+
+/// Whether a run held everything that was expected of it.
+pub fn holds(summary: &Summary) -> bool {
+    summary.standing() == reports::verdicts::Standing::Ok
+        && summary.expectations_held
+        && !summary.partial
+}
+
+/// Ends a command: a short table, what did not hold, and where the report is.
+pub fn tell(records: &[RunRecord], summaries: &[Summary], directory: &Path) {
+    println!("\n{}", reports::summary_table(summaries));
+    for record in records {
+        let name = &record.metadata.protocol;
+        for (rule, verdict) in record.verdicts.named().iter().filter(|(_, v)| !v.is_ok()) {
+            println!("{name}: {rule}: {verdict}");
+        }
+        for expectation in record.expectations.iter().filter(|expectation| !expectation.held) {
+            println!("{name}: expected '{}': {}", expectation.name, expectation.detail);
+        }
+        if record.metadata.partial {
+            println!("{name}: the run was ended before its schedule: what is reported is partial");
+        }
+    }
+    println!("report: {}", directory.join("report.html").display());
+}
+
+/// The command that repeats this process, as a person would type it.
+fn command_line() -> String {
+    let arguments = std::env::args().skip(1).map(|argument| {
+        let plain = |c: char| c.is_alphanumeric() || "-_.,/=:".contains(c);
+        if argument.chars().all(plain) { argument } else { format!("'{argument}'") }
+    });
+    std::iter::once("harness".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+}

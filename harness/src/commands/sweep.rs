@@ -1,0 +1,276 @@
+//! `harness sweep`: many seeded simulations, each judged, and proof that they were worth it.
+
+use std::{
+    collections::BTreeMap,
+    ops::AddAssign,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use checker::Evidence;
+use consensus_core::{Event, NodeId, Time, history::Outcome};
+use faults::{Kind, director::Trial};
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+
+use crate::{
+    cli::{Route, StorageKind, SweepArgs, Target},
+    experiment::{self, Raw},
+    plan::{self, Plan},
+    registry::{self, Entry},
+};
+
+/// How many failures are told in full.
+const TOLD: usize = 10;
+
+/// How long after a leader-fault's end another leader still counts as its consequence.
+const CONSEQUENCE: Duration = Duration::from_secs(2);
+
+/// Sweeps, tells what the seeds did, and says whether all of them held.
+pub fn sweep(arguments: &SweepArgs) -> Result<bool> {
+    let protocol = registry::find(&arguments.protocol)?;
+    let plans: Vec<Plan> =
+        arguments.seeds.clone().map(|seed| plan_of(arguments, seed)).collect::<Result<_>>()?;
+    let jobs = arguments.jobs.unwrap_or(0);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
+    let bar = ProgressBar::new(plans.len() as u64);
+    let style = ProgressStyle::with_template("[{elapsed}] {bar:30} {pos}/{len} seeds, {msg}");
+    bar.set_style(style.context("the template is valid")?);
+    bar.set_message("none failed");
+    let began = Instant::now();
+    let results: Vec<SeedResult> = pool.install(|| {
+        let one = |plan: &Plan| {
+            let result = try_seed(plan, &protocol, arguments.once);
+            bar.inc(1);
+            if let Some(failure) = &result.failure {
+                bar.set_message("some failed");
+                bar.println(format!("seed {}: {failure}", result.seed));
+            }
+            result
+        };
+        plans.par_iter().map(one).collect()
+    });
+    bar.finish_and_clear();
+    tell(arguments, &results, began.elapsed());
+    Ok(results.iter().all(|result| result.failure.is_none()))
+}
+
+fn plan_of(arguments: &SweepArgs, seed: u64) -> Result<Plan> {
+    let schedule = plan::schedule(&arguments.schedule, seed, arguments.nodes)?;
+    plan::check_tuning(&arguments.tuning, &plan::members(schedule.nodes))?;
+    Ok(Plan {
+        target: Target::Sim,
+        schedule,
+        seed,
+        storage: StorageKind::Memory,
+        via: Route::Direct,
+        tuning: arguments.tuning.clone(),
+        keep_data: false,
+    })
+}
+
+/// What one seed showed.
+struct SeedResult {
+    seed: u64,
+    nodes: usize,
+    /// Why it does not hold.
+    failure: Option<String>,
+    counts: Counts,
+}
+
+/// What the seeds were worth, added up.
+#[derive(Clone, Default)]
+struct Counts {
+    /// How often each kind of fault struck.
+    fired: BTreeMap<Kind, u64>,
+    /// Seeds in which a fault struck the leader.
+    leader_faults: u64,
+    /// Those of them in which another replica then led.
+    leader_changes: u64,
+    /// Client operations.
+    operations: u64,
+    /// Those of them under way while a fault was in force.
+    overlapping: u64,
+    /// Those of them whose outcome stayed unknown.
+    unknown: u64,
+    elections: u64,
+    damaged: u64,
+    simulated: Duration,
+}
+
+impl AddAssign<&Self> for Counts {
+    fn add_assign(&mut self, other: &Self) {
+        for (&kind, &times) in &other.fired {
+            *self.fired.entry(kind).or_default() += times;
+        }
+        self.leader_faults += other.leader_faults;
+        self.leader_changes += other.leader_changes;
+        self.operations += other.operations;
+        self.overlapping += other.overlapping;
+        self.unknown += other.unknown;
+        self.elections += other.elections;
+        self.damaged += other.damaged;
+        self.simulated += other.simulated;
+    }
+}
+
+fn try_seed(plan: &Plan, protocol: &Entry, once: bool) -> SeedResult {
+    let nodes = plan.schedule.nodes.get();
+    let failed = |why: String| SeedResult {
+        seed: plan.seed,
+        nodes,
+        failure: Some(why),
+        counts: Counts::default(),
+    };
+    let config = experiment::simulation(plan);
+    // A broken invariant panics inside the protocol: that is a finding like any other.
+    let simulate = || catch_unwind(AssertUnwindSafe(|| (protocol.simulate)(&config)));
+    let recording = match simulate() {
+        Ok(recording) => recording,
+        Err(panic) => return failed(format!("an invariant broke: {}", panic_text(&*panic))),
+    };
+    if !once && simulate().ok().as_ref() != Some(&recording) {
+        return failed("the same seed gave another trace".to_owned());
+    }
+    let simulated = recording.simulated;
+    let converged = recording.converged.is_some();
+    match experiment::raw(recording) {
+        Err(error) => failed(error.to_string()),
+        Ok(raw) => {
+            let failure = judge(&raw, converged);
+            SeedResult { seed: plan.seed, nodes, failure, counts: count(&raw, simulated) }
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_else(|| "without a message".to_owned())
+}
+
+fn judge(raw: &Raw, converged: bool) -> Option<String> {
+    let verdicts = checker::check(&Evidence {
+        operations: &raw.operations,
+        applied: &raw.applied,
+        observed: &raw.observed,
+        states: &raw.states,
+    });
+    let broken = verdicts.named().into_iter().find(|(_, verdict)| !verdict.is_ok());
+    match broken {
+        Some((rule, verdict)) => Some(format!("{rule}: {verdict}")),
+        None if raw.partial => Some("the schedule did not come to its end".to_owned()),
+        None if !converged => Some("the replicas did not agree after everything healed".to_owned()),
+        None => None,
+    }
+}
+
+fn count(raw: &Raw, simulated: Duration) -> Counts {
+    let struck: Vec<_> = raw.resolved.trials.iter().filter_map(|trial| Strike::of(trial, raw)).collect();
+    let mut counts = Counts { simulated, damaged: raw.damaged, ..Counts::default() };
+    for strike in &struck {
+        *counts.fired.entry(strike.kind).or_default() += 1;
+    }
+    counts.leader_faults = u64::from(struck.iter().any(|strike| strike.hits_leader));
+    counts.leader_changes = u64::from(struck.iter().any(|strike| strike.deposes(raw)));
+    let is_election = |event: &Event| matches!(event, Event::Elected { .. });
+    counts.elections = raw.observed.iter().filter(|seen| is_election(&seen.event)).count() as u64;
+    counts.operations = raw.operations.len() as u64;
+    for operation in &raw.operations {
+        let until = operation.completed.unwrap_or(raw.end);
+        let overlaps = |strike: &Strike| strike.from <= until && operation.invoked <= strike.until;
+        counts.overlapping += u64::from(struck.iter().any(overlaps));
+        let unknown = matches!(operation.outcome, Outcome::Unknown(_));
+        counts.unknown += u64::from(unknown);
+    }
+    counts
+}
+
+/// A fault that struck.
+struct Strike {
+    kind: Kind,
+    hits_leader: bool,
+    from: Time,
+    until: Time,
+    leader: Option<NodeId>,
+}
+
+impl Strike {
+    fn of(trial: &Trial, raw: &Raw) -> Option<Self> {
+        let from = raw.ready + trial.began?;
+        let silences =
+            matches!(trial.kind, Kind::Crash | Kind::Restart | Kind::Pause | Kind::Partition);
+        let hit = trial.leader.is_some_and(|leader| trial.nodes.contains(&leader));
+        Some(Self {
+            kind: trial.kind,
+            hits_leader: silences && hit,
+            from,
+            until: trial.ended.map_or(raw.end, |ended| raw.ready + ended),
+            leader: trial.leader,
+        })
+    }
+
+    /// Whether the leader was struck and another replica led then.
+    fn deposes(&self, raw: &Raw) -> bool {
+        let window = self.from..=self.until + CONSEQUENCE;
+        self.hits_leader
+            && raw.observed.iter().any(|seen| {
+                matches!(seen.event, Event::Elected { .. })
+                    && Some(seen.node) != self.leader
+                    && window.contains(&seen.at)
+            })
+    }
+}
+
+fn tell(arguments: &SweepArgs, results: &[SeedResult], took: Duration) {
+    let mut sum = Counts::default();
+    results.iter().for_each(|result| sum += &result.counts);
+    let failures: Vec<_> = results.iter().filter(|result| result.failure.is_some()).collect();
+    let seconds = took.as_secs_f64().max(1e-9);
+    let runs = if arguments.once { 1.0 } else { 2.0 };
+    println!(
+        "{}: {} seeds in {seconds:.1} s ({:.0} a minute{}), {:.0} s simulated, {:.0} times as fast as time",
+        arguments.protocol,
+        results.len(),
+        results.len() as f64 * 60.0 / seconds,
+        if arguments.once { "" } else { ", each run twice and its traces compared" },
+        sum.simulated.as_secs_f64() * runs,
+        sum.simulated.as_secs_f64() * runs / seconds,
+    );
+    let fired: Vec<_> = Kind::ALL
+        .iter()
+        .map(|kind| format!("{kind} {}", sum.fired.get(kind).copied().unwrap_or_default()))
+        .collect();
+    println!("faults that struck: {}", fired.join(", "));
+    println!(
+        "leader faults in {} seeds; another replica then led in {} of them ({:.0} %); {} elections",
+        sum.leader_faults,
+        sum.leader_changes,
+        percent(sum.leader_changes, sum.leader_faults),
+        sum.elections,
+    );
+    println!(
+        "client operations: {}, of which {} ({:.0} %) overlapped a fault and {} stayed unknown; {} damaged messages noticed",
+        sum.operations,
+        sum.overlapping,
+        percent(sum.overlapping, sum.operations),
+        sum.unknown,
+        sum.damaged,
+    );
+    match failures.len() {
+        0 => println!("no violation"),
+        count => println!("{count} of {} seeds do not hold:", results.len()),
+    }
+    for failed in failures.iter().take(TOLD) {
+        println!("  seed {}: {}", failed.seed, failed.failure.as_deref().unwrap_or_default());
+        println!(
+            "    harness run --protocol {} --target sim --schedule {} --nodes {} --seed {}",
+            arguments.protocol, arguments.schedule, failed.nodes, failed.seed
+        );
+    }
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 * 100.0 / whole as f64 }
+}

@@ -1,0 +1,85 @@
+//! Gathering what the replicas of a real target wrote down.
+
+use std::{
+    fs::{self, File},
+    io::{BufReader, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use consensus_core::{
+    NodeId, Time,
+    history::{Applied, Observed, Sample},
+};
+use serde::de::DeserializeOwned;
+
+/// What the replicas wrote down.
+#[derive(Clone, Debug, Default)]
+pub struct Collected {
+    /// What each applied, each incarnation's entries in order.
+    pub applied: Vec<Applied>,
+    /// What was seen inside them, by time.
+    pub observed: Vec<Observed>,
+    /// Their states over time.
+    pub samples: Vec<Sample>,
+}
+
+/// Reads the data directories of these replicas.
+pub fn collect(replicas: &[(NodeId, PathBuf)]) -> Result<Collected> {
+    let mut all = Collected::default();
+    for (node, directory) in replicas {
+        let mut incarnations = applied_files(directory)
+            .with_context(|| format!("cannot list what replica {node} wrote down"))?;
+        incarnations.sort_unstable();
+        for (_, path) in incarnations {
+            all.applied.extend(lines::<Applied>(&path)?);
+        }
+        all.observed.extend(lines::<Observed>(&directory.join("events.jsonl"))?);
+        all.samples.extend(lines::<Sample>(&directory.join("samples.jsonl"))?);
+    }
+    all.observed.sort_by_key(|observed| observed.at);
+    all.samples.sort_by_key(|sample| (sample.at, sample.node));
+    Ok(all)
+}
+
+/// When every replica knew committed what had been committed anywhere at that instant, and all
+/// followed one leader; known to one sampling interval.
+pub fn caught_up(samples: &[Sample], since: Time, nodes: usize) -> Option<Time> {
+    let target = samples.iter().filter(|sample| sample.at <= since).map(|s| s.commit).max()?;
+    let mut latest = std::collections::BTreeMap::new();
+    samples.iter().filter(|sample| sample.at > since).find_map(|sample| {
+        latest.insert(sample.node, sample);
+        let stands = |sample: &&Sample| sample.up && sample.commit >= target;
+        let follows = |seen: &&Sample| seen.leader.is_some() && seen.leader == sample.leader;
+        let all = latest.values().filter(|seen| stands(seen) && follows(seen)).count() == nodes;
+        all.then_some(sample.at)
+    })
+}
+
+/// Removes data directories that are no longer needed.
+pub fn discard(directory: &Path) -> Result<()> {
+    fs::remove_dir_all(directory).with_context(|| format!("cannot remove {}", directory.display()))
+}
+
+fn applied_files(directory: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let incarnation = name.strip_prefix("applied-").and_then(|rest| rest.strip_suffix(".jsonl"));
+        if let Some(incarnation) = incarnation.and_then(|number| number.parse().ok()) {
+            files.push((incarnation, path));
+        }
+    }
+    Ok(files)
+}
+
+/// Reads records, one to a line. A process that was killed may leave its last line torn.
+fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    match File::open(path) {
+        Ok(file) => checker::jsonl::read_untorn(&mut BufReader::new(file))
+            .with_context(|| format!("cannot read {}", path.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error).with_context(|| format!("cannot open {}", path.display())),
+    }
+}

@@ -1,0 +1,185 @@
+//! The clients on a real target: open-loop, so that a stall delays nothing that is to be sent.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use consensus_core::{
+    NodeId, Time,
+    history::{Call, Operation},
+};
+use faults::Workload;
+use replica::{
+    client::{Client, ClientOptions},
+    clock,
+};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::timeout,
+};
+
+use crate::plan::Plan;
+
+/// How much longer than its deadline an operation may be waited for at the end.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How long the pacer sleeps when nothing is meant to be sent.
+const IDLE: Duration = Duration::from_secs(3_600);
+
+/// Stands for the gateway where a replica is expected.
+const GATEWAY: NodeId = NodeId(u64::MAX);
+
+/// The load of one run.
+///
+/// A thread of its own sends each operation when it is meant to be sent: the timers of the
+/// asynchronous runtime tick in milliseconds, and what they are late would count as latency.
+pub struct Load {
+    control: mpsc::Sender<Control>,
+    pacer: Option<JoinHandle<()>>,
+    completions: UnboundedReceiver<Completed>,
+    operations: Vec<Operation>,
+    deadline: Duration,
+}
+
+/// An operation that has come to its end.
+#[derive(Clone, Debug)]
+pub struct Completed {
+    /// What it was, and what came of it.
+    pub operation: Operation,
+    /// Which replica answered.
+    pub node: Option<NodeId>,
+}
+
+enum Control {
+    Factor(f64),
+    Put { key: String, value: String },
+    Stop,
+}
+
+impl Load {
+    /// Starts the load of a plan. Time counts from `begin`.
+    pub fn start(
+        plan: &Plan,
+        servers: &BTreeMap<NodeId, SocketAddr>,
+        gateway: Option<SocketAddr>,
+        begin: Time,
+    ) -> Result<Self> {
+        let servers = match gateway {
+            Some(gateway) => vec![(GATEWAY, gateway.to_string())],
+            None => servers.iter().map(|(&node, at)| (node, at.to_string())).collect(),
+        };
+        let deadline = plan.schedule.load.timeout;
+        let options = ClientOptions { deadline, ..ClientOptions::default() };
+        let client = Client::new(servers, options).context("cannot make the clients")?;
+        let (control, commands) = mpsc::channel();
+        let (teller, completions) = unbounded_channel();
+        let sender = Sender { client: Arc::new(client), teller, runtime: Handle::current() };
+        let workload = Workload::new(&plan.schedule.load, plan.seed);
+        let pacer = thread::Builder::new()
+            .name("pacer".to_owned())
+            .spawn(move || pace(workload, begin, &commands, &sender))
+            .context("cannot start the pacer")?;
+        Ok(Self { control, pacer: Some(pacer), completions, operations: Vec::new(), deadline })
+    }
+
+    /// Multiplies the load from now on.
+    pub fn set_factor(&self, factor: f64) {
+        self.tell(Control::Factor(factor));
+    }
+
+    /// Has a client write a key now.
+    pub fn put(&self, key: String, value: String) {
+        self.tell(Control::Put { key, value });
+    }
+
+    /// The next operation that comes to its end; `None` when all have.
+    pub async fn completed(&mut self) -> Option<Completed> {
+        let completed = self.completions.recv().await?;
+        self.operations.push(completed.operation.clone());
+        Some(completed)
+    }
+
+    /// Sends nothing more, waits for what is under way, and hands over all operations, by the time
+    /// they were meant for.
+    pub async fn finish(mut self) -> Vec<Operation> {
+        self.tell(Control::Stop);
+        if let Some(pacer) = self.pacer.take() {
+            pacer.join().expect("the pacer does not panic");
+        }
+        let longest = self.deadline + GRACE;
+        let rest = async { while self.completed().await.is_some() {} };
+        // Every operation ends by its deadline; whatever hangs beyond it is not waited for.
+        let _ended = timeout(longest, rest).await;
+        let mut operations = std::mem::take(&mut self.operations);
+        operations.sort_by_key(|operation| (operation.intended, operation.client));
+        operations
+    }
+
+    fn tell(&self, control: Control) {
+        // A pacer that is gone sends nothing any more, which is all that it could be told.
+        let _gone = self.control.send(control);
+    }
+}
+
+fn pace(mut workload: Workload, begin: Time, commands: &mpsc::Receiver<Control>, sender: &Sender) {
+    let mut puts = 0;
+    loop {
+        let now = clock::now();
+        let next = workload.next_at().map(|at| begin + at);
+        if next.is_some_and(|next| next <= now) {
+            let arrival = workload.take().expect("one is due");
+            sender.send(arrival.number, begin + arrival.at, arrival.key, arrival.call);
+            continue;
+        }
+        let wait = next.map_or(IDLE, |next| next.since(now));
+        match commands.recv_timeout(wait) {
+            Ok(Control::Factor(factor)) => workload.set_factor(clock::now().since(begin), factor),
+            Ok(Control::Put { key, value }) => {
+                puts += 1;
+                sender.send(u64::MAX - puts, clock::now(), key, Call::Put(value));
+            }
+            Ok(Control::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+/// Sends operations, each in a task of its own.
+struct Sender {
+    client: Arc<Client>,
+    teller: UnboundedSender<Completed>,
+    runtime: Handle,
+}
+
+impl Sender {
+    fn send(&self, number: u64, intended: Time, key: String, call: Call) {
+        let (client, teller) = (Arc::clone(&self.client), self.teller.clone());
+        self.runtime.spawn(async move {
+            let invoked = clock::now();
+            let performed = client.perform(&key, &call).await;
+            let operation = Operation {
+                client: number,
+                session: performed.session,
+                sequence: performed.sequence,
+                key,
+                call,
+                intended,
+                invoked,
+                completed: Some(clock::now()),
+                outcome: performed.outcome,
+            };
+            let node = performed.replica.filter(|&node| node != GATEWAY);
+            // Nobody listens any more once the run is over.
+            let _over = teller.send(Completed { operation, node });
+        });
+    }
+}

@@ -1,0 +1,187 @@
+//! One run, from a plan to a record: start, drive, collect, judge.
+
+mod collect;
+mod host;
+mod judge;
+mod load;
+mod local;
+mod progress;
+mod sim;
+mod watch;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use checker::{Evidence, StateDigest};
+use consensus_core::{
+    NodeId, Time,
+    history::{Applied, Call, Observed, Operation, Sample},
+};
+use faults::{Resolved, director::Trial};
+use reports::{Clock, Counters, ElectionTiming, FaultBand, Metadata, RunRecord, Setting};
+
+use crate::{cli::Target, plan::Plan};
+
+pub use host::stamp;
+pub use local::local;
+pub use sim::{raw, simulation};
+
+/// What a target hands over: everything that was seen, and nothing judged.
+#[derive(Clone, Debug)]
+pub struct Raw {
+    /// The clients' operations.
+    pub operations: Vec<Operation>,
+    /// What each replica applied.
+    pub applied: Vec<Applied>,
+    /// What was seen inside the replicas.
+    pub observed: Vec<Observed>,
+    /// The replicas' states over time.
+    pub samples: Vec<Sample>,
+    /// Each replica's state at the end.
+    pub states: Vec<StateDigest>,
+    /// What the schedule turned out to be.
+    pub resolved: Resolved,
+    /// When the cluster served: the resolved schedule's time zero.
+    pub ready: Time,
+    /// When the clients' load ended.
+    pub end: Time,
+    /// How recovery went after the last fault was healed.
+    pub recovery: Recovery,
+    /// What it cost.
+    pub counters: Counters,
+    /// Damaged messages that replicas noticed and dropped.
+    pub damaged: u64,
+    /// What a synced write survives.
+    pub durability: String,
+    /// Whether the run ended before its schedule.
+    pub partial: bool,
+}
+
+/// How long the cluster took to stand again after the last fault was healed; `None`: too long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Recovery {
+    /// Until a leader stood: until a client's change was acknowledged.
+    pub leader: Option<Duration>,
+    /// Until every replica had applied what had been applied anywhere when the fault was healed.
+    pub converged: Option<Duration>,
+}
+
+impl Recovery {
+    /// How long after this instant the first change was acknowledged.
+    pub fn served_after(healed: Option<Time>, operations: &[Operation]) -> Option<Duration> {
+        let changes = operations.iter().filter(|operation| operation.call != Call::Get);
+        let acknowledged = changes.filter(|operation| operation.outcome.is_ok());
+        let first = acknowledged.filter_map(|op| op.completed.filter(|&at| Some(at) >= healed)).min();
+        healed.zip(first).map(|(from, to)| to.since(from))
+    }
+}
+
+/// Makes a judged record of what a target handed over.
+pub fn assemble(plan: &Plan, protocol: &str, command: String, raw: Raw) -> Result<RunRecord> {
+    let verdicts = checker::check(&Evidence {
+        operations: &raw.operations,
+        applied: &raw.applied,
+        observed: &raw.observed,
+        states: &raw.states,
+    });
+    let timing = &plan.tuning.election_timeout;
+    let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
+    let mut record = RunRecord {
+        metadata: Metadata {
+            protocol: protocol.to_owned(),
+            target: plan.target.to_string(),
+            clock: match plan.target {
+                Target::Sim => Clock::Virtual,
+                Target::Local => Clock::Wall,
+            },
+            schedule: plan.schedule.name.clone(),
+            schedule_digest: raw.resolved.digest.clone(),
+            seed: plan.seed,
+            nodes: plan.schedule.nodes.get(),
+            host: host::facts(),
+            commit: env!("LABORATORY_COMMIT").to_owned(),
+            command,
+            durability: raw.durability.clone(),
+            partial: raw.partial,
+            started_at: host::now_rfc3339(),
+            begin: raw.ready,
+            end: raw.end,
+            watched_key: plan.schedule.watch.clone(),
+        },
+        settings: settings(plan),
+        faults: bands(&raw.resolved, raw.ready),
+        counters: raw.counters,
+        timing: Some(ElectionTiming {
+            shortest_timeout_ms: millis(timing.start),
+            longest_timeout_ms: millis(timing.end),
+            heartbeat_interval_ms: millis(plan.tuning.heartbeat_interval),
+        }),
+        verdicts,
+        expectations: Vec::new(),
+        schedule_text: raw.resolved.to_toml(),
+        config_text: config_text(plan, protocol),
+        operations: raw.operations,
+        applied: raw.applied,
+        observed: raw.observed,
+        samples: raw.samples,
+        states: raw.states,
+    };
+    record.expectations = judge::expectations(&plan.schedule, &record, raw.recovery, raw.damaged);
+    Ok(record)
+}
+
+/// The faults as bands on the run's own clock.
+fn bands(resolved: &Resolved, ready: Time) -> Vec<FaultBand> {
+    let repeats = |step: &str| resolved.schedule.steps.iter().any(|s| s.id == step && s.times() > 1);
+    let band = |trial: &Trial| {
+        Some(FaultBand {
+            step: trial.step.clone(),
+            trial: repeats(&trial.step).then_some(trial.trial),
+            kind: trial.kind.to_string(),
+            label: label(trial),
+            nodes: trial.nodes.clone(),
+            start: ready + trial.began?,
+            end: trial.ended.map(|ended| ready + ended),
+        })
+    };
+    let mut bands: Vec<_> = resolved.trials.iter().filter_map(band).collect();
+    bands.sort_by_key(|band| band.start);
+    bands
+}
+
+fn label(trial: &Trial) -> String {
+    let nodes: Vec<_> = trial.nodes.iter().map(NodeId::to_string).collect();
+    match nodes.as_slice() {
+        [] => trial.kind.to_string(),
+        nodes => format!("{} {}", trial.kind, nodes.join(",")),
+    }
+}
+
+/// The rows of the parity table: what every compared run shares.
+fn settings(plan: &Plan) -> Vec<Setting> {
+    let row = |(name, value): (String, String)| Setting { name, value };
+    let load = &plan.schedule.load;
+    let mut rows: Vec<_> = plan.tuning.rows().into_iter().map(row).collect();
+    let more = [
+        ("replicas", plan.schedule.nodes.to_string()),
+        ("offered load", format!("{}/s, open loop", load.rate)),
+        ("reads", format!("{:.0} % of the operations", load.reads * 100.0)),
+        ("keys", load.keys.to_string()),
+        ("client timeout", format!("{:?}", load.timeout)),
+        match plan.target {
+            Target::Sim => ("storage", "simulated disk".to_owned()),
+            Target::Local => ("storage", plan.storage.to_string()),
+        },
+    ];
+    rows.extend(more.map(|(name, value)| row((name.to_owned(), value))));
+    rows
+}
+
+/// The replicas' configuration, as TOML.
+fn config_text(plan: &Plan, protocol: &str) -> String {
+    let mut text = format!("protocol = {protocol:?}\ntarget = \"{}\"\n", plan.target);
+    for Setting { name, value } in settings(plan) {
+        text.push_str(&format!("{name:?} = {value:?}\n"));
+    }
+    text
+}

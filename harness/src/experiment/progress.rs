@@ -1,0 +1,158 @@
+//! What is happening, a line for each trial.
+
+use std::time::Duration;
+
+use consensus_core::{
+    Epoch, Event, NodeId, Time,
+    history::{Observed, Operation},
+};
+use faults::{Action, Effect, Phase};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Follows a run and tells about it on standard error.
+#[derive(Debug)]
+pub struct Progress {
+    bar: ProgressBar,
+    trials: u32,
+    begun: u32,
+    leader: Option<(NodeId, Epoch)>,
+    open: Option<OpenTrial>,
+}
+
+/// A trial whose end has not been told yet.
+#[derive(Debug)]
+struct OpenTrial {
+    number: u32,
+    step: String,
+    trial: u32,
+    at: Time,
+    leader: Option<(NodeId, Epoch)>,
+    what: String,
+    successor: Option<(NodeId, Time)>,
+    served: Option<Time>,
+}
+
+impl Progress {
+    /// Starts telling about a run of so many trials.
+    pub fn new(trials: u32) -> Self {
+        let bar = ProgressBar::new(u64::from(trials));
+        let style = ProgressStyle::with_template("[{elapsed}] {bar:20} {pos}/{len} {msg}");
+        bar.set_style(style.expect("the template is valid"));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar, trials, begun: 0, leader: None, open: None }
+    }
+
+    /// Tells something.
+    pub fn say(&self, line: &str) {
+        if self.bar.is_hidden() {
+            eprintln!("{line}");
+        } else {
+            self.bar.println(line);
+        }
+    }
+
+    /// Says what is being waited for.
+    pub fn stage(&self, stage: &str) {
+        self.bar.set_message(stage.to_owned());
+    }
+
+    /// Follows what is done to the cluster.
+    pub fn action(&mut self, at: Time, action: &Action) {
+        match action.phase {
+            Phase::Begin => self.begin(at, action),
+            Phase::During => {}
+            Phase::End => {
+                let mine = |open: &OpenTrial| open.step == action.step && open.trial == action.trial;
+                if self.open.as_ref().is_some_and(mine) {
+                    self.tell();
+                }
+            }
+        }
+    }
+
+    /// Follows what happens inside replicas.
+    pub fn observed(&mut self, observed: &Observed) {
+        let Event::Elected { epoch } = observed.event else { return };
+        if self.leader.is_none_or(|(_, known)| known < epoch) {
+            self.leader = Some((observed.node, epoch));
+            if let Some(open) = self.open.as_mut().filter(|open| open.at <= observed.at) {
+                open.successor.get_or_insert((observed.node, observed.at));
+            }
+        }
+    }
+
+    /// Follows the clients.
+    pub fn completed(&mut self, operation: &Operation) {
+        let (Some(open), Some(at)) = (&mut self.open, operation.completed) else { return };
+        let Some((_, elected)) = open.successor else { return };
+        if operation.outcome.is_ok() && operation.sequence > 0 && at >= elected {
+            open.served.get_or_insert(at);
+            self.tell();
+        }
+    }
+
+    /// Ends the telling.
+    pub fn finish(&mut self) {
+        self.tell();
+        self.bar.finish_and_clear();
+    }
+
+    fn begin(&mut self, at: Time, action: &Action) {
+        self.tell();
+        self.begun += 1;
+        self.bar.set_position(u64::from(self.begun));
+        self.open = Some(OpenTrial {
+            number: self.begun,
+            step: action.step.clone(),
+            trial: action.trial,
+            at,
+            leader: self.leader,
+            what: describe(&action.effect, self.leader.map(|(node, _)| node)),
+            successor: None,
+            served: None,
+        });
+    }
+
+    fn tell(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let leader = match open.leader {
+            Some((node, epoch)) => format!("leader is node {node}, epoch {epoch}"),
+            None => "no leader is known".to_owned(),
+        };
+        let after = |at: Time| at.since(open.at).as_millis();
+        let successor = match open.successor {
+            Some((node, at)) => format!("new leader node {node} after {} ms", after(at)),
+            None => "it still leads".to_owned(),
+        };
+        let served = match open.served {
+            Some(at) => format!("; client served again after {} ms", after(at)),
+            None => String::new(),
+        };
+        self.say(&format!(
+            "trial {}/{}: {leader}; {}; {successor}{served}",
+            open.number, self.trials, open.what
+        ));
+    }
+}
+
+/// A fault in a few words.
+pub fn describe(effect: &Effect, leader: Option<NodeId>) -> String {
+    let nodes = |nodes: &[NodeId]| match nodes {
+        [only] if Some(*only) == leader => "it is".to_owned(),
+        [only] => format!("node {only} is"),
+        many => {
+            let names: Vec<_> = many.iter().map(NodeId::to_string).collect();
+            format!("nodes {} are", names.join(", "))
+        }
+    };
+    match effect {
+        Effect::Crash(hit) => format!("{} killed", nodes(hit)),
+        Effect::Stop(hit) => format!("{} stopped in peace", nodes(hit)),
+        Effect::Start(hit) => format!("{} started", nodes(hit)),
+        Effect::Pause(hit) => format!("{} frozen", nodes(hit)),
+        Effect::Resume(hit) => format!("{} let go on", nodes(hit)),
+        Effect::Links(rules) => format!("{} links are hurt", rules.rules.len()),
+        Effect::LoadFactor(factor) => format!("the load is multiplied by {factor}"),
+        Effect::Put { key, value } => format!("a client writes {key} = {value}"),
+    }
+}

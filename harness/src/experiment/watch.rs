@@ -1,0 +1,164 @@
+//! Looking into the replicas of a real target: what they note, what they believe, what they cost.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use consensus_core::{NodeId, history::Observed};
+use deploy::Addresses;
+use futures::future::join_all;
+use replica::http::server::Report;
+use reports::Counters;
+use tokio::sync::mpsc::UnboundedSender;
+
+/// How long a replica may take to answer what it believes; a frozen one does not.
+const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+
+/// The longest line that a replica's event stream may have, in bytes.
+const MAX_LINE: usize = 64 << 10;
+
+/// Something that a replica noted.
+#[derive(Clone, Debug)]
+pub struct News(pub Observed);
+
+/// Asks replicas.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    http: reqwest::Client,
+}
+
+impl Watch {
+    /// One that follows no proxy.
+    pub fn new() -> Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().build();
+        Ok(Self { http: http.context("cannot make an HTTP client")? })
+    }
+
+    /// What these replicas believe, as far as they answer.
+    pub async fn reports(
+        &self,
+        addresses: &BTreeMap<NodeId, Addresses>,
+        nodes: &[NodeId],
+    ) -> BTreeMap<NodeId, Report> {
+        let asked = nodes.iter().filter_map(|node| Some((*node, addresses.get(node)?.client)));
+        let reports = asked.map(async |(node, at)| Some((node, self.report(at).await?)));
+        join_all(reports).await.into_iter().flatten().collect()
+    }
+
+    /// What one replica believes, however long it takes to answer; `None` once it is gone.
+    pub async fn patient_report(&self, address: SocketAddr) -> Option<Report> {
+        let url = format!("http://{address}/v1/status");
+        self.http.get(url).send().await.ok()?.json().await.ok()
+    }
+
+    /// What one replica believes, if it answers.
+    pub async fn report(&self, address: SocketAddr) -> Option<Report> {
+        let url = format!("http://{address}/v1/status");
+        let answer = self.http.get(url).timeout(ANSWER_WITHIN).send().await.ok()?;
+        answer.json().await.ok()
+    }
+}
+
+/// Passes on what a replica notes, until its process ends or nobody listens.
+pub async fn follow(watch: Watch, address: SocketAddr, teller: UnboundedSender<News>) {
+    let url = format!("http://{address}/admin/events");
+    let Ok(mut stream) = watch.http.get(url).send().await else { return };
+    let mut line = Vec::new();
+    while let Ok(Some(chunk)) = stream.chunk().await {
+        for &byte in &chunk {
+            if byte != b'\n' {
+                line.push(byte);
+            } else if let Ok(observed) = serde_json::from_slice(&std::mem::take(&mut line))
+                && teller.send(News(observed)).is_err()
+            {
+                return;
+            }
+        }
+        if line.len() > MAX_LINE {
+            return;
+        }
+    }
+}
+
+/// Whether every replica's gossip sees all others, and all follow one leader.
+pub fn all_found_each_other(reports: &BTreeMap<NodeId, Report>, nodes: usize) -> bool {
+    let leaders: BTreeSet<_> = reports.values().map(|report| report.status.leader).collect();
+    reports.len() == nodes
+        && reports.values().all(|report| report.gossip.alive().len() == nodes)
+        && matches!(leaders.iter().collect::<Vec<_>>()[..], [Some(_)])
+}
+
+/// Whether all replicas run, follow one leader, and have applied the same.
+pub fn all_agree(reports: &BTreeMap<NodeId, Report>, nodes: usize) -> bool {
+    let applied: BTreeSet<_> = reports.values().map(|report| report.applied).collect();
+    let leaders: BTreeSet<_> = reports.values().map(|report| report.status.leader).collect();
+    reports.len() == nodes && applied.len() == 1 && leaders.len() == 1 && !leaders.contains(&None)
+}
+
+/// What replicas believe, in a line.
+pub fn describe(reports: &BTreeMap<NodeId, Report>) -> String {
+    let one = |report: &Report| {
+        let leader = report.status.leader.map_or("nobody".to_owned(), |leader| leader.to_string());
+        format!(
+            "node {} sees {} alive, follows {leader}, applied {}",
+            report.about.node,
+            report.gossip.alive().len(),
+            report.applied,
+        )
+    };
+    match reports.len() {
+        0 => "none answers".to_owned(),
+        _ => reports.values().map(one).collect::<Vec<_>>().join("; "),
+    }
+}
+
+/// What the replicas cost, over all their incarnations. What an incarnation did between its last
+/// report and its death is not counted.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    last: BTreeMap<(NodeId, u64), Report>,
+}
+
+impl Ledger {
+    /// Takes a replica's latest counts.
+    pub fn note(&mut self, report: Report) {
+        self.last.insert((report.about.node, report.about.incarnation), report);
+    }
+
+    /// The costs so far.
+    pub fn counters(&self) -> Counters {
+        let sum = |of: fn(&Report) -> u64| Some(self.last.values().map(of).sum());
+        Counters {
+            messages: sum(|report| report.counters.messages_sent_total),
+            bytes: sum(|report| report.counters.bytes_sent_total),
+            syncs: sum(|report| report.counters.syncs_total),
+        }
+    }
+
+    /// The costs since an earlier state of this ledger.
+    pub fn since(&self, earlier: &Self) -> Counters {
+        let (now, then) = (self.counters(), earlier.counters());
+        let less = |now: Option<u64>, then: Option<u64>| Some(now?.saturating_sub(then?));
+        Counters {
+            messages: less(now.messages, then.messages),
+            bytes: less(now.bytes, then.bytes),
+            syncs: less(now.syncs, then.syncs),
+        }
+    }
+
+    /// Damaged messages that were noticed.
+    pub fn damaged(&self) -> u64 {
+        self.last.values().map(|report| report.counters.checksum_errors_total).sum()
+    }
+
+    /// What a synced write survives there.
+    pub fn durability(&self) -> String {
+        let first = self.last.values().next();
+        first.map_or("unknown".to_owned(), |report| {
+            format!("{}: {}", report.about.storage, report.about.durability)
+        })
+    }
+}

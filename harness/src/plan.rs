@@ -1,0 +1,163 @@
+//! What an experiment is to do, settled before anything starts.
+
+use std::{
+    fs,
+    num::{NonZeroU32, NonZeroUsize},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+use consensus_core::{Draw, NodeId, SettingsError};
+use faults::{Capabilities, Schedule};
+
+use crate::{
+    cli::{ExperimentArgs, Route, StorageKind, Target, Tuning},
+    usage::usage,
+};
+
+/// One run, but for its protocol: everything here is the same for all that are compared.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where the cluster runs.
+    pub target: Target,
+    /// The schedule, at the size and length asked for.
+    pub schedule: Schedule,
+    /// The seed of every draw.
+    pub seed: u64,
+    /// Where the replicas' records live.
+    pub storage: StorageKind,
+    /// Which way the load takes.
+    pub via: Route,
+    /// The protocols' parameters.
+    pub tuning: Tuning,
+    /// Whether data directories are kept.
+    pub keep_data: bool,
+}
+
+impl Plan {
+    /// Settles a plan, or says what makes no sense.
+    pub fn new(arguments: &ExperimentArgs) -> Result<Self> {
+        let mut schedule = schedule(&arguments.schedule, arguments.seed, arguments.nodes)?;
+        if let Some(trials) = arguments.trials {
+            let trials = NonZeroU32::new(trials).ok_or_else(|| usage("a run has at least one trial"))?;
+            let repeats = schedule.steps.iter_mut().filter_map(|step| step.repeat.as_mut());
+            repeats.for_each(|repeat| repeat.times = trials);
+        }
+        if let Some(rate) = arguments.rate {
+            if !(rate.is_finite() && rate > 0.0) {
+                return Err(usage(format!("a rate of {rate} operations per second is no load")));
+            }
+            schedule.load.rate = rate;
+        }
+        let capabilities = match arguments.target {
+            Target::Sim => Capabilities::all(),
+            Target::Local => deploy::local_capabilities(),
+        };
+        if let Some(unsupported) = schedule.unsupported_on(&capabilities).first() {
+            let target = arguments.target;
+            return Err(usage(format!("target {target} cannot do this schedule: {unsupported}")));
+        }
+        let plan = Self {
+            target: arguments.target,
+            schedule,
+            seed: arguments.seed,
+            storage: arguments.storage,
+            via: arguments.via,
+            tuning: arguments.tuning.clone(),
+            keep_data: arguments.keep_data,
+        };
+        check_tuning(&plan.tuning, &plan.members())?;
+        Ok(plan)
+    }
+
+    /// The replicas: 1 to n.
+    pub fn members(&self) -> Vec<NodeId> {
+        members(self.schedule.nodes)
+    }
+
+    /// The same plan under another seed.
+    pub fn with_seed(&self, seed: u64) -> Self {
+        Self { seed, ..self.clone() }
+    }
+}
+
+/// The replicas of a cluster of this size: 1 to n.
+pub fn members(nodes: NonZeroUsize) -> Vec<NodeId> {
+    (1..=nodes.get() as u64).map(NodeId).collect()
+}
+
+/// The schedule of this name for a cluster of this size: `swarm`, a bundled one, or a file. Without
+/// a size, the schedule's own; a swarm draws it.
+pub fn schedule(name: &str, seed: u64, nodes: Option<usize>) -> Result<Schedule> {
+    let nodes = nodes
+        .map(|nodes| NonZeroUsize::new(nodes).ok_or_else(|| usage("a cluster has at least one replica")))
+        .transpose()?;
+    if name == SWARM {
+        return Ok(Schedule::swarm(seed, nodes.unwrap_or_else(|| swarm_nodes(seed))));
+    }
+    let schedule = named(name)?;
+    match nodes {
+        None => Ok(schedule),
+        Some(nodes) => schedule.with_nodes(nodes).map_err(|error| usage(error.to_string())),
+    }
+}
+
+/// The name under which a schedule is drawn from the seed.
+const SWARM: &str = "swarm";
+
+/// The sizes of drawn clusters: mostly five.
+const SWARM_SIZES: [usize; 5] = [3, 5, 5, 5, 7];
+
+fn swarm_nodes(seed: u64) -> NonZeroUsize {
+    let which = Draw::new(seed).of("nodes").below(SWARM_SIZES.len() as u64);
+    NonZeroUsize::new(SWARM_SIZES[which as usize]).expect("no drawn cluster is empty")
+}
+
+/// The bundled schedule of this name, or the one in this file.
+pub fn named(name: &str) -> Result<Schedule> {
+    if let Ok(schedule) = Schedule::bundled(name) {
+        return Ok(schedule);
+    }
+    let path = Path::new(name);
+    let is_path = path.extension().is_some() || path.components().count() > 1;
+    if !is_path && !path.is_file() {
+        let known: Vec<_> = Schedule::names().iter().map(|named| named.name).collect();
+        return Err(usage(format!(
+            "there is no schedule '{name}', bundled or as a file; bundled are: {}; and '{SWARM}' \
+             draws one from the seed",
+            known.join(", ")
+        )));
+    }
+    let text = fs::read_to_string(path)
+        .map_err(|error| usage(format!("cannot read the schedule {name}: {error}")))?;
+    Schedule::parse(name, &text).map_err(|error| usage(error.to_string()))
+}
+
+/// Refuses parameters under which the protocols cannot work.
+pub fn check_tuning(tuning: &Tuning, members: &[NodeId]) -> Result<()> {
+    let node = members.first().copied().unwrap_or_default();
+    let valid: Result<(), SettingsError> = tuning.settings(node, members.to_vec()).validate();
+    valid.map_err(|error| usage(error.to_string()))
+}
+
+/// Where a run writes: where it was told to, or a new folder under `runs/`.
+pub fn directory(asked: Option<&Path>, name: &str, stamp: &str) -> Result<PathBuf> {
+    let path = match asked {
+        Some(path) => path.to_owned(),
+        None => Path::new("runs").join(format!("{stamp}-{name}")),
+    };
+    let occupied = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
+    if occupied {
+        return Err(usage(format!(
+            "{} is not empty: a run never overwrites another; choose another --out",
+            path.display()
+        )));
+    }
+    fs::create_dir_all(&path)
+        .map_err(|error| usage(format!("cannot create {}: {error}", path.display())))?;
+    let probe = path.join(".probe");
+    fs::write(&probe, b"probe")
+        .and_then(|()| fs::remove_file(&probe))
+        .map_err(|error| usage(format!("cannot write to {}: {error}", path.display())))?;
+    Ok(path)
+}
