@@ -106,7 +106,7 @@ impl MultiPaxos {
             return; // a leader recovered every earlier choice when it won
         }
         let before = self.chosen_to;
-        self.learn(learned.values, out);
+        self.learn(&learned.values, out);
         self.follow_choices(0, out);
         if before < self.chosen_to && self.chosen_to < learned.chosen_to {
             out.send_now(from, Message::Learn(Learn { from: self.chosen_to + 1 }));
@@ -114,7 +114,11 @@ impl MultiPaxos {
     }
 
     /// Learns chosen values, as far as they continue what is known.
-    pub(crate) fn learn(&mut self, values: Vec<PValue>, out: &mut Out) {
+    pub(crate) fn learn<'a>(
+        &mut self,
+        values: impl IntoIterator<Item = &'a PValue>,
+        out: &mut Out,
+    ) {
         let mut to = self.chosen_to;
         for pvalue in values {
             if pvalue.slot <= to {
@@ -129,7 +133,7 @@ impl MultiPaxos {
                 Some(held) if held.ballot >= pvalue.ballot => {
                     assert!(held.value == pvalue.value, "two values are chosen for slot {to}");
                 }
-                _ => self.put(pvalue),
+                _ => self.put(pvalue.clone()),
             }
         }
         self.commit_to(to, out);

@@ -118,6 +118,10 @@ impl MultiPaxos {
         if ballot < self.promised {
             return self.refuse_ballot(from, ballot, out);
         }
+        if prepare.from <= self.log.base().index {
+            // A promise that left the swallowed slots out would let them be chosen twice.
+            return self.refuse(format!("a promise to {from}: it lacks the snapshot"), out);
+        }
         if ballot > self.promised {
             if self.is_loyal() {
                 return self.refuse(format!("a promise to {from}: a leader is heard of"), out);
@@ -162,14 +166,15 @@ impl MultiPaxos {
         }
     }
 
-    /// Learns the chosen values of a promise, and keeps the highest ballot's value for the others.
+    /// Learns the chosen values of a promise, as far as they continue what is known, and keeps the
+    /// highest ballot's value for every other slot. Chosen ones are among those: an acceptor that
+    /// learns while it tells may call a slot chosen only after it told of slots before it.
     fn recover_values(&mut self, promise: Promise, out: &mut Out) {
-        let mut chosen = promise.values;
-        let known = chosen.partition_point(|pvalue| pvalue.slot <= promise.chosen_to);
-        let open = chosen.split_off(known);
-        self.learn(chosen, out);
+        let is_chosen = |pvalue: &&PValue| pvalue.slot <= promise.chosen_to;
+        self.learn(promise.values.iter().take_while(is_chosen), out);
+        let known = self.chosen_to;
         let Standing::Candidate(candidate) = &mut self.standing else { return };
-        for pvalue in open {
+        for pvalue in promise.values.into_iter().filter(|pvalue| pvalue.slot > known) {
             let best = candidate.recovered.entry(pvalue.slot).or_insert_with(|| pvalue.clone());
             if best.ballot < pvalue.ballot {
                 *best = pvalue;
