@@ -30,7 +30,7 @@ pub fn run_on<P: Protocol, M: Machine>(config: &SimulationConfig) -> Recording {
     if let Err(error) = config.validate() {
         panic!("{error}");
     }
-    Run::<P, M>::new(config).to_the_end()
+    Run::<P, M>::new(config).complete()
 }
 
 /// A run under way.
@@ -90,7 +90,7 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
         }
     }
 
-    fn to_the_end(mut self) -> Recording {
+    fn complete(mut self) -> Recording {
         self.world.begin();
         let limit = Time::ZERO + self.config.limit;
         while self.stage != Stage::Over {
