@@ -90,7 +90,11 @@ async fn measure(size: u64, rate: u64, seconds: u64) -> Result<(), Box<dyn std::
         .map(|n| {
             let (client, at) = (Arc::clone(&client), began + Duration::from_secs(n) / rate as u32);
             tokio::spawn(async move {
-                sleep_until(at).await;
+                // Tokio's timers tick in milliseconds: the last one is waited out.
+                sleep_until(at - Duration::from_millis(1)).await;
+                while Instant::now() < at {
+                    tokio::task::yield_now().await;
+                }
                 let (key, call) = (format!("key-{}", n % 100), Call::Put("v".repeat(64)));
                 let performed = client.perform(&key, &call).await;
                 (performed.outcome.is_ok(), at.elapsed())

@@ -93,7 +93,10 @@ impl<P: Protocol> DiskQueue<P> {
         let full =
             |queue: &mut Queue<P>| queue.jobs.len() > MAX_QUEUED_BATCHES && queue.end == End::Open;
         let mut queue = self.changed.wait_while(self.lock(), full).expect("the lock is clean");
-        queue.jobs.append(jobs);
+        match queue.end {
+            End::Gone => jobs.clear(),
+            End::Open | End::Finishing => queue.jobs.append(jobs),
+        }
         drop(queue);
         self.changed.notify_all();
     }
@@ -256,3 +259,6 @@ fn moves_the_base<P: Protocol>(job: &Job<P>) -> bool {
         Job::Release { .. } => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

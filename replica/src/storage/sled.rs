@@ -397,11 +397,19 @@ fn open_failure(path: &Path, error: sled::Error) -> StorageError {
 
 fn failure(action: &str, path: &Path, error: sled::Error) -> StorageError {
     match error {
-        sled::Error::Io(source) => refused(action, path, source),
+        sled::Error::Io(source) => refused(action, path, plain(source)),
         sled::Error::Corruption { at, .. } => {
             damaged(path, &at.map_or("somewhere".into(), |at| format!("at {at:?}")))
         }
         other => refused(action, path, io::Error::other(other.to_string())),
+    }
+}
+
+/// sled hands on copies of an error, whose text is that of a debugger; the kind says it better.
+fn plain(error: io::Error) -> io::Error {
+    match (error.raw_os_error(), error.kind()) {
+        (None, kind) if kind != io::ErrorKind::Other => kind.into(),
+        _ => error,
     }
 }
 
