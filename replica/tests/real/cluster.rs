@@ -8,6 +8,7 @@ use consensus_core::{
     history::{Applied, Call, Observed},
     storage::StorageError,
 };
+use consensus_multipaxos::MultiPaxos;
 use consensus_raft::Raft;
 use faults::{LinkRule, LinkRules};
 use replica::{
@@ -18,8 +19,16 @@ use replica::{
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_variable_lives_through_the_loss_of_the_leader_and_of_everybody() {
-    let mut cluster = Cluster::start(3, StorageKind::Sled).await;
+async fn raft_lives_through_the_loss_of_the_leader_and_of_everybody() {
+    lives_through_losses(Cluster::start_of::<Raft>(3, StorageKind::Sled).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn multipaxos_lives_through_the_loss_of_the_leader_and_of_everybody() {
+    lives_through_losses(Cluster::start_of::<MultiPaxos>(3, StorageKind::Sled).await).await;
+}
+
+async fn lives_through_losses(mut cluster: Cluster) {
     let client = cluster.client();
     assert_eq!(ok(client.perform("x", &put("1")).await), (true, None));
     let leader = cluster.leader().await;

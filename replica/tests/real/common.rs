@@ -9,9 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use consensus_core::{NodeId, Settings, history};
+use consensus_core::{NodeId, Protocol, Settings, history};
 use consensus_raft::Raft;
 use faults::LinkRules;
+use futures::future::BoxFuture;
 use replica::{
     ADDRESS_FILE, Addresses, ReplicaConfig, ReplicaError,
     client::{Client, ClientOptions, Performed},
@@ -24,7 +25,10 @@ use tokio::task::JoinHandle;
 /// How long anything may take before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+type Run = fn(ReplicaConfig) -> BoxFuture<'static, Result<(), ReplicaError>>;
+
 pub struct Cluster {
+    run: Run,
     pub place: TempDir,
     pub storage: StorageKind,
     members: Vec<NodeId>,
@@ -45,8 +49,14 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, ask: impl 
 }
 
 impl Cluster {
+    /// A cluster of Raft: what is tested with it is the same for every protocol.
     pub async fn start(size: u64, storage: StorageKind) -> Self {
+        Self::start_of::<Raft>(size, storage).await
+    }
+
+    pub async fn start_of<P: Protocol>(size: u64, storage: StorageKind) -> Self {
         let mut cluster = Self {
+            run: |config| Box::pin(replica::run::<P>(config)),
             place: tempfile::tempdir().unwrap(),
             storage,
             members: (1..=size).map(NodeId).collect(),
@@ -80,7 +90,7 @@ impl Cluster {
     pub async fn start_with(&mut self, node: u64, config: ReplicaConfig) {
         let file = self.directory(node).join(ADDRESS_FILE);
         let _ = fs::remove_file(&file);
-        let task = tokio::spawn(replica::run::<Raft>(config));
+        let task = tokio::spawn((self.run)(config));
         let addresses = eventually("the replica's addresses", async || {
             serde_json::from_slice(&fs::read(&file).ok()?).ok()
         });
