@@ -27,7 +27,7 @@ pub struct ClientModel {
     pub first_backoff: Duration,
     /// The longest wait between two tries.
     pub longest_backoff: Duration,
-    /// The most clients. An operation that finds all of them busy waits for one.
+    /// The most clients. An operation of the load that finds all of them busy fails at once.
     pub most: usize,
 }
 

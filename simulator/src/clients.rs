@@ -1,9 +1,9 @@
-//! All the clients: who is free, what waits for one, and what they do next.
+//! All the clients: who is free, and what they do next.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use consensus_core::{
-    Draw, Protocol, Time,
+    Draw, Protocol, SessionId, Time,
     history::{Call, Operation, Outcome},
 };
 
@@ -20,40 +20,55 @@ pub(crate) struct Clients {
     draw: Draw,
     pool: Vec<Client>,
     idle: BTreeSet<usize>,
-    backlog: VecDeque<Task>,
     names: u64,
 }
 
 impl Clients {
     pub(crate) const fn new(model: ClientModel, nodes: u64, draw: Draw) -> Self {
-        Self {
-            model,
-            nodes,
-            draw,
-            pool: Vec::new(),
-            idle: BTreeSet::new(),
-            backlog: VecDeque::new(),
-            names: 0,
-        }
+        Self { model, nodes, draw, pool: Vec::new(), idle: BTreeSet::new(), names: 0 }
     }
 
     /// Whether nothing is under way.
     pub(crate) fn are_idle(&self) -> bool {
-        self.idle.len() == self.pool.len() && self.backlog.is_empty()
+        self.idle.len() == self.pool.len()
     }
 
-    /// Has an operation carried out, by an idle client, a new one, or the first that gets idle.
+    /// Whether there are as many clients as there may be, and all of them are busy.
+    pub(crate) fn are_exhausted(&self) -> bool {
+        self.idle.is_empty() && self.pool.len() >= self.model.most
+    }
+
+    /// Has an operation carried out, by an idle client or a new one.
     pub(crate) fn submit<P: Protocol>(
         &mut self,
         now: Time,
         task: Task,
         around: &mut Surroundings<P>,
     ) {
-        self.backlog.push_back(task);
-        if self.idle.is_empty() && self.pool.len() < self.model.most {
-            self.hire();
-        }
-        self.put_to_work(now, around);
+        let client = self.idle.pop_first().unwrap_or_else(|| self.hire());
+        let next = self.pool[client].start(now, task, &self.model);
+        self.follow(now, client, next, around);
+    }
+
+    /// Has an operation fail that nobody is there to carry out: it is never sent.
+    pub(crate) fn turn_away<P: Protocol>(
+        &mut self,
+        now: Time,
+        task: Task,
+        around: &mut Surroundings<P>,
+    ) {
+        self.names += 1;
+        around.recorder.operation(Operation {
+            client: self.names,
+            session: SessionId::default(),
+            sequence: 0,
+            key: task.key,
+            call: task.call,
+            intended: task.intended,
+            invoked: now,
+            completed: Some(now),
+            outcome: Outcome::Failed("every client was busy".to_owned()),
+        });
     }
 
     /// A client hears an answer, has waited long enough for one, or has backed off long enough.
@@ -71,26 +86,15 @@ impl Clients {
             ClientEvent::Retry(_) => client.retry(now, attempt, model),
         };
         self.follow(now, attempt.client, next, around);
-        self.put_to_work(now, around);
     }
 
-    /// Adds an idle client.
-    fn hire(&mut self) {
+    /// Adds a client.
+    fn hire(&mut self) -> usize {
         let place = self.pool.len();
         self.names += 1;
         let draw = self.draw.at(place as u64);
         self.pool.push(Client::new(place, self.names, self.nodes, draw));
-        self.idle.insert(place);
-    }
-
-    fn put_to_work<P: Protocol>(&mut self, now: Time, around: &mut Surroundings<P>) {
-        while !self.backlog.is_empty()
-            && let Some(client) = self.idle.pop_first()
-            && let Some(task) = self.backlog.pop_front()
-        {
-            let next = self.pool[client].start(now, task, &self.model);
-            self.follow(now, client, next, around);
-        }
+        place
     }
 
     fn follow<P: Protocol>(

@@ -28,8 +28,8 @@ pub struct SimulationConfig {
     pub clients: ClientModel,
     /// How long a client tries that carries out a step of the schedule (`put`).
     pub put_timeout: Duration,
-    /// What handling one input costs a replica's processor. It bounds the throughput.
-    pub processing: Duration,
+    /// What work costs a replica. It bounds the throughput.
+    pub processor: ProcessorModel,
     /// The parameters of gossip; `None` for a cluster without.
     pub gossip: Option<gossip::Config>,
     /// When bytes are really decoded at the receiver.
@@ -40,6 +40,29 @@ pub struct SimulationConfig {
     pub limit: Duration,
     /// How long the cluster may take to agree again after the schedule's end.
     pub convergence_within: Duration,
+}
+
+/// What work costs a replica. Clients' requests are taken in by a front end, so that a flood of them
+/// does not keep the consensus loop from its messages; it refuses what would wait for too long.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProcessorModel {
+    /// The consensus loop's time for one input.
+    pub input: Duration,
+    /// The front end's time for one client request.
+    pub request: Duration,
+    /// The longest that a request may wait for the front end.
+    pub longest_queue: Duration,
+}
+
+impl Default for ProcessorModel {
+    /// About 16,000 requests a second.
+    fn default() -> Self {
+        Self {
+            input: Duration::from_micros(3),
+            request: Duration::from_micros(60),
+            longest_queue: Duration::from_millis(100),
+        }
+    }
 }
 
 impl SimulationConfig {
@@ -53,7 +76,7 @@ impl SimulationConfig {
             disk: DiskModel::default(),
             clients: ClientModel::default(),
             put_timeout: Duration::from_secs(30),
-            processing: Duration::from_micros(3),
+            processor: ProcessorModel::default(),
             gossip: Some(gossip::Config::new("simulated")),
             wire: WireMode::default(),
             sample_every: Duration::from_millis(50),

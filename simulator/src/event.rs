@@ -18,6 +18,8 @@ pub(crate) enum Event<P: Protocol> {
     Local { node: NodeId, incarnation: u64, what: Local<P::Timer> },
     /// A client's request arrives at a replica.
     Request { to: NodeId, request: Request },
+    /// A replica's front end is done with a request.
+    Admitted { node: NodeId, incarnation: u64, request: Request },
     /// Something happens at a client.
     Client(ClientEvent),
     /// The workload's next operation is due.

@@ -16,7 +16,7 @@
 //! | time under way | drawn per message from the link's distribution; streams keep their order, datagrams do not | [`NetworkModel`] |
 //! | faults on links | on the encoded bytes, through each replica's own link shim; damage is found by the CRC-32C and dropped | [`faults::LinkShim`] |
 //! | the disk | batches share a sync; durable messages wait for it; a crash keeps a drawn prefix of what was not synced | [`DiskModel`] |
-//! | the processor | each input occupies its replica for a time; what comes meanwhile queues, up to a bound | [`SimulationConfig::processing`] |
+//! | the processor | each input occupies the consensus loop, and each request a front end, for a time; what comes meanwhile queues, up to a bound | [`ProcessorModel`] |
 //! | timers | drawn from the protocol's range, keyed by (seed, node, timer, how-many-th arming) | |
 //! | clients | an open loop of arrivals; redirects, back-off, retries under one session and number, honest outcomes | [`ClientModel`] |
 //! | a pause | the replica handles nothing; its inbox, its timers and its datagrams pile up | |
@@ -55,7 +55,7 @@ mod toy;
 mod world;
 
 pub use client::ClientModel;
-pub use config::{SimulationConfig, SimulationError};
+pub use config::{ProcessorModel, SimulationConfig, SimulationError};
 pub use disk::{DiskModel, Stall};
 pub use latency::Latency;
 pub use machine::Machine;

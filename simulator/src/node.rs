@@ -6,7 +6,7 @@ mod effects;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
-use consensus_core::{Input, NodeId, Outbox, Protocol, RequestId, Status, Time};
+use consensus_core::{Input, NodeId, Outbox, Protocol, Refusal, RequestId, Status, Time};
 
 use crate::{
     disk::Barrier,
@@ -49,6 +49,8 @@ struct Running<P: Protocol, M> {
     busy_until: Time,
     /// Whether an event will come when the work ends.
     called_back: bool,
+    /// Clients' requests keep the front end busy until then.
+    front_end_until: Time,
     membership: Option<Membership>,
 }
 
@@ -149,6 +151,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             pending: BTreeMap::new(),
             busy_until: now,
             called_back: false,
+            front_end_until: now,
             membership: None,
         });
         self.carry_out(now, Cause::NONE, around);
@@ -240,14 +243,35 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             .map_or(Vec::new(), Membership::alive)
     }
 
-    /// A client's request arrives.
+    /// A client's request arrives at the front end, which handles one after the other.
     pub(crate) fn ask(&mut self, now: Time, request: Request, around: &mut Surroundings<P>) {
+        let Some(running) = &mut self.running else {
+            return around.answer(now, request.attempt, Answer::Unreachable);
+        };
+        let begins = running.front_end_until.max(now);
+        if begins.since(now) > around.processor.longest_queue {
+            around.recorder.counters(self.id).turned_away += 1;
+            return around.answer(now, request.attempt, Answer::Refused(Refusal::Overloaded));
+        }
+        running.front_end_until = begins + around.processor.request;
+        let (at, node, incarnation) = (running.front_end_until, self.id, self.incarnation);
+        around.queue.push(at, Event::Admitted { node, incarnation, request });
+    }
+
+    /// The front end hands a request to the consensus loop, unless the process died meanwhile.
+    pub(crate) fn admitted(
+        &mut self,
+        now: Time,
+        incarnation: u64,
+        request: Request,
+        around: &mut Surroundings<P>,
+    ) {
         match &mut self.running {
-            Some(running) if running.inbox.len() < INBOX => {
+            Some(running) if incarnation == self.incarnation => {
                 running.inbox.push_back(Incoming::Request(request));
                 self.wake(now, around);
             }
-            _ => around.answer(now, request.attempt, Answer::Unreachable),
+            _ => around.answer(now, request.attempt, Answer::Reset),
         }
     }
 
@@ -341,7 +365,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         for _ in 0..DRAIN {
             let running = self.running.as_mut().expect("only a running replica drains");
             let Some(incoming) = running.inbox.pop_front() else { break };
-            *clock = *clock + around.processing;
+            *clock = *clock + around.processor.input;
             let input = match incoming {
                 Incoming::Message { from, message, waited_ns } => {
                     cause = Cause { from: Some(from), sync_ns: waited_ns };
@@ -368,7 +392,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
     ) -> Cause {
         let mut cause = cause;
         while let Some(timer) = self.timers.pop_expired(*clock) {
-            *clock = *clock + around.processing;
+            *clock = *clock + around.processor.input;
             cause = Cause::NONE;
             self.step(*clock, Input::Timeout(timer), cause, around);
             if !self.awaits_nothing() {

@@ -92,6 +92,8 @@ pub struct Counters {
     pub corrupt: u64,
     /// Messages dropped because its inbox was full.
     pub overflowed: u64,
+    /// Requests that its front end refused because too many waited.
+    pub turned_away: u64,
     /// What faults did to what it sent and received.
     pub links: links::Counters,
 }

@@ -242,7 +242,7 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
             let intended = since + arrival.at;
             let deadline = intended + self.config.schedule.load.timeout;
             let (key, call) = (arrival.key, arrival.call);
-            self.world.submit(Task { key, call, intended, deadline });
+            self.world.offer(Task { key, call, intended, deadline });
         }
         self.schedule_arrival();
     }

@@ -1,10 +1,9 @@
 //! What a replica acts on: the queue, the network, the record.
 
-use std::time::Duration;
-
 use consensus_core::{Draw, Protocol, Time};
 
 use crate::{
+    config::ProcessorModel,
     disk::DiskModel,
     event::{Answer, Attempt, ClientEvent, Event, Way},
     network::Network,
@@ -18,8 +17,7 @@ pub(crate) struct Surroundings<P: Protocol> {
     pub(crate) network: Network,
     pub(crate) recorder: Recorder,
     pub(crate) disk: DiskModel,
-    /// What handling one input costs a replica.
-    pub(crate) processing: Duration,
+    pub(crate) processor: ProcessorModel,
     /// The parameters of gossip, if there is any, and where its chance comes from.
     pub(crate) gossip: Option<gossip::Config>,
     pub(crate) gossip_draw: Draw,

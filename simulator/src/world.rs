@@ -55,7 +55,7 @@ impl<P: Protocol, M: Machine> World<P, M> {
                 network,
                 recorder: Recorder::new(config.seed, count),
                 disk: config.disk.clone(),
-                processing: config.processing,
+                processor: config.processor.clone(),
                 gossip: config.gossip.clone(),
                 gossip_draw: seed.of("gossip"),
             },
@@ -137,6 +137,15 @@ impl<P: Protocol, M: Machine> World<P, M> {
         self.clients.submit(self.now, task, &mut self.around);
     }
 
+    /// Has a client carry out an operation of the load, if one is free or can be had.
+    pub(crate) fn offer(&mut self, task: Task) {
+        if self.clients.are_exhausted() {
+            self.clients.turn_away(self.now, task, &mut self.around);
+        } else {
+            self.submit(task);
+        }
+    }
+
     /// Has the director asked at this time.
     pub(crate) fn call_director(&mut self, at: Time) {
         self.around.queue.push(at, Event::Director);
@@ -216,6 +225,9 @@ impl<P: Protocol, M: Machine> World<P, M> {
                 nodes[place(node)].local(now, incarnation, what, around);
             }
             Event::Request { to, request } => nodes[place(to)].ask(now, request, around),
+            Event::Admitted { node, incarnation, request } => {
+                nodes[place(node)].admitted(now, incarnation, request, around);
+            }
             Event::Client(event) => clients.happens(now, event, around),
             Event::Sample => {
                 self.sample();
@@ -292,6 +304,9 @@ impl<P: Protocol, M: Machine> World<P, M> {
             }
             Event::Request { to, request } => {
                 trace.fold([5, to.0, request.attempt.client as u64, request.attempt.number]);
+            }
+            Event::Admitted { node, incarnation, request } => {
+                trace.fold([10, node.0, *incarnation, request.attempt.number]);
             }
             Event::Client(event) => {
                 let what = match event {

@@ -154,3 +154,22 @@ fn a_put_of_the_schedule_is_seen_by_every_replica() {
         assert!(recording.samples[0].value.is_none(), "{name}");
     });
 }
+
+#[test]
+fn an_overloaded_cluster_refuses_the_rest_keeps_its_leader_and_recovers() {
+    with_both(|name, run| {
+        let schedule = "name = 'surge'\nnodes = 3\nwarmup = '1s'\nsettle = '2s'
+            load = { rate = 1000, keys = 1000, reads = 0.2, timeout = '500ms' }\n
+            [[step]]\nat = { after = 'start' }\nfor = '1s'\nfault = { kind = 'load', factor = 40.0 }";
+        let recording = run(&config(schedule, 1));
+        assert_good(&recording, name);
+        assert_eq!(elections(&recording).len(), 1, "{name}");
+        let [done, failed, _] = tally(&recording);
+        assert!(done > 10_000 && failed > 10_000, "{name}: {done} {failed}");
+        let turned_away: u64 = recording.counters.iter().map(|counters| counters.turned_away).sum();
+        assert!(turned_away > 10_000, "{name}: {turned_away}");
+        let (end, _) = struck(&recording, "load", Phase::End);
+        let after = end + Duration::from_secs(1);
+        assert!(served(&recording, after, after + Duration::from_secs(1)) > 900, "{name}");
+    });
+}
