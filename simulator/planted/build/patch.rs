@@ -1,0 +1,51 @@
+//! Small patches of source text, and what a copied crate needs to become a module.
+
+/// A replacement in one file of a crate.
+#[derive(Clone, Copy, Debug)]
+pub struct Patch {
+    /// The file, below the crate's `src`.
+    pub file: &'static str,
+    /// What stands there, once.
+    pub right: &'static str,
+    /// What shall stand there.
+    pub wrong: &'static str,
+}
+
+impl Patch {
+    /// Makes the replacement.
+    ///
+    /// # Errors
+    ///
+    /// If the text does not stand there exactly once: the crate has changed, and the patch must
+    /// follow it, or it would plant nothing.
+    pub fn apply(&self, source: &str) -> Result<String, String> {
+        match source.matches(self.right).count() {
+            1 => Ok(source.replacen(self.right, self.wrong, 1)),
+            times => Err(format!("{}: `{}` stands there {times} times", self.file, self.right)),
+        }
+    }
+}
+
+/// The source without the tests at its end: they hold for the right protocol alone.
+pub fn without_tests(source: &str) -> &str {
+    source.split_once("#[cfg(test)]\nmod tests {").map_or(source, |(source, _)| source)
+}
+
+/// The source of a crate's file as that of a module's: paths from the crate's root start at the
+/// module instead.
+pub fn relocate(source: &str, module: &str) -> String {
+    let mut relocated = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(at) = rest.find("crate::") {
+        let (before, path) = rest.split_at(at);
+        let is_root = !before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$');
+        relocated.push_str(before);
+        relocated.push_str("crate::");
+        if is_root {
+            relocated.push_str(module);
+            relocated.push_str("::");
+        }
+        rest = &path["crate::".len()..];
+    }
+    relocated + rest
+}

@@ -1,0 +1,115 @@
+//! Every mistake in every protocol, each beside the protocol without it.
+
+use std::fmt;
+
+use consensus_core::Protocol as _;
+use consensus_multipaxos::MultiPaxos;
+use consensus_raft::Raft;
+use simulator::{Recording, SimulationConfig, run, run_on};
+
+use crate::{
+    forgetful::AppliesRetriesAgain,
+    patched::{multipaxos_commits_on_a_minority, raft_commits_on_a_minority},
+    rewrites::{AcknowledgesBeforeTheSync, ForgetsItsVote, ReadsWhileDeposed},
+    rewritten::Rewritten,
+};
+
+/// What is wrong with a protocol.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Mistake {
+    /// A vote, or a promise, is given and not persisted.
+    VoteNotPersisted,
+    /// One acknowledgement fewer than a majority commits an entry.
+    CommitOnAMinority,
+    /// An entry is acknowledged before the sync that makes it durable.
+    AcknowledgementBeforeTheSync,
+    /// A read is served by whoever believes to lead.
+    ReadByADeposedLeader,
+    /// A command that a client sends again takes effect again.
+    RetryAppliedTwice,
+}
+
+impl Mistake {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::VoteNotPersisted,
+        Self::CommitOnAMinority,
+        Self::AcknowledgementBeforeTheSync,
+        Self::ReadByADeposedLeader,
+        Self::RetryAppliedTwice,
+    ];
+
+    /// The verdict of [`checker::Verdicts::named`] that is about this mistake: whatever else it
+    /// breaks, it must be seen to break that one.
+    pub const fn verdict(self) -> &'static str {
+        match self {
+            Self::VoteNotPersisted => "election-safety",
+            Self::CommitOnAMinority => "log-agreement",
+            Self::AcknowledgementBeforeTheSync => "no-lost-acks",
+            Self::ReadByADeposedLeader => "linearizable",
+            Self::RetryAppliedTwice => "exactly-once",
+        }
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::VoteNotPersisted => "a vote not persisted",
+            Self::CommitOnAMinority => "a commit on a minority",
+            Self::AcknowledgementBeforeTheSync => "an acknowledgement before the sync",
+            Self::ReadByADeposedLeader => "a read served by a deposed leader",
+            Self::RetryAppliedTwice => "a retry applied twice",
+        })
+    }
+}
+
+/// Simulates one run.
+pub type Simulate = fn(&SimulationConfig) -> Recording;
+
+/// A mistake planted in a protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Plant {
+    /// The mistake.
+    pub mistake: Mistake,
+    /// The protocol's name.
+    pub protocol: &'static str,
+    /// Simulates the protocol with the mistake.
+    pub wrong: Simulate,
+    /// Simulates the protocol as it is.
+    pub right: Simulate,
+}
+
+impl fmt::Display for Plant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}", self.mistake, self.protocol)
+    }
+}
+
+/// The mistake in each protocol.
+pub const fn plants(mistake: Mistake) -> [Plant; 2] {
+    let (raft, multipaxos): (Simulate, Simulate) = match mistake {
+        Mistake::VoteNotPersisted => {
+            (run::<Rewritten<Raft, ForgetsItsVote>>, run::<Rewritten<MultiPaxos, ForgetsItsVote>>)
+        }
+        Mistake::CommitOnAMinority => (
+            run::<raft_commits_on_a_minority::Raft>,
+            run::<multipaxos_commits_on_a_minority::MultiPaxos>,
+        ),
+        Mistake::AcknowledgementBeforeTheSync => (
+            run::<Rewritten<Raft, AcknowledgesBeforeTheSync>>,
+            run::<Rewritten<MultiPaxos, AcknowledgesBeforeTheSync>>,
+        ),
+        Mistake::ReadByADeposedLeader => (
+            run::<Rewritten<Raft, ReadsWhileDeposed>>,
+            run::<Rewritten<MultiPaxos, ReadsWhileDeposed>>,
+        ),
+        Mistake::RetryAppliedTwice => {
+            (run_on::<Raft, AppliesRetriesAgain>, run_on::<MultiPaxos, AppliesRetriesAgain>)
+        }
+    };
+    [
+        Plant { mistake, protocol: Raft::NAME, wrong: raft, right: run::<Raft> },
+        Plant { mistake, protocol: MultiPaxos::NAME, wrong: multipaxos, right: run::<MultiPaxos> },
+    ]
+}

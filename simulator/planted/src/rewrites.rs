@@ -1,0 +1,71 @@
+//! The mistakes that rewritten effects can express.
+
+use consensus_core::{Ask, Consistency, Input, Protocol, RequestId, Role, When, Write};
+use consensus_multipaxos::{self as multipaxos, MultiPaxos};
+use consensus_raft::{self as raft, Raft, record::Hard};
+
+use crate::rewritten::{Rewrite, Rewritten};
+
+/// Nothing is rewritten: what the wrapping itself changes, which is nothing.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Nothing;
+
+impl<P: Protocol> Rewrite<P> for Nothing {}
+
+/// A vote never reaches the disk: whoever restarts has its vote again.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ForgetsItsVote;
+
+impl Rewrite<Raft> for ForgetsItsVote {
+    /// The term is persisted, and the vote in it is not.
+    fn persist(batch: Vec<Write<raft::Record>>) -> Vec<Write<raft::Record>> {
+        let forget = |write| match write {
+            Write::Put(raft::Record::Hard(hard)) => {
+                Write::Put(raft::Record::Hard(Hard { vote: 0, ..hard }))
+            }
+            other => other,
+        };
+        batch.into_iter().map(forget).collect()
+    }
+}
+
+impl Rewrite<MultiPaxos> for ForgetsItsVote {
+    /// A promise is nothing but the hard state.
+    fn persist(batch: Vec<Write<multipaxos::Record>>) -> Vec<Write<multipaxos::Record>> {
+        let kept = |write: &Write<_>| !matches!(write, Write::Put(multipaxos::Record::Hard(_)));
+        batch.into_iter().filter(kept).collect()
+    }
+}
+
+/// Acknowledges entries that are not on its disk yet. Votes still wait.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct AcknowledgesBeforeTheSync;
+
+impl Rewrite<Raft> for AcknowledgesBeforeTheSync {
+    fn when(message: &raft::Message, when: When) -> When {
+        if matches!(message, raft::Message::AppendEntriesReply(_)) { When::Now } else { when }
+    }
+}
+
+impl Rewrite<MultiPaxos> for AcknowledgesBeforeTheSync {
+    fn when(message: &multipaxos::Message, when: When) -> When {
+        if matches!(message, multipaxos::Message::Accepted(_)) { When::Now } else { when }
+    }
+}
+
+/// Serves reads without asking anybody whether it still leads.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ReadsWhileDeposed;
+
+impl<P: Protocol> Rewrite<P> for ReadsWhileDeposed {
+    fn serves_itself(inner: &P, input: &Input<Rewritten<P, Self>>) -> Option<RequestId> {
+        match input {
+            Input::Ask { request, ask: Ask::Read(Consistency::Linearizable) }
+                if inner.status().role == Role::Leader =>
+            {
+                Some(*request)
+            }
+            _ => None,
+        }
+    }
+}
