@@ -319,14 +319,30 @@ async fn set_links(State(server): Shared, body: Bytes) -> Response {
     }
 }
 
+/// The query of `/admin/events`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventsQuery {
+    /// `false`: without what happens at every operation.
+    routine: Option<bool>,
+}
+
 /// Observed events as they happen, one JSON line each, until the watcher or the replica goes. A
 /// watcher that lags too far behind misses some; the event log has them all.
-async fn events(State(server): Shared) -> impl IntoResponse {
-    let lines = BroadcastStream::new(server.live.subscribe())
+async fn events(
+    State(server): Shared,
+    query: Result<Query<EventsQuery>, QueryRejection>,
+) -> Response {
+    let watched = match query {
+        Ok(Query(EventsQuery { routine: Some(false) })) => server.live.seldom(),
+        Ok(Query(EventsQuery { routine: None | Some(true) })) => server.live.everything(),
+        Err(error) => return refused(Reason::Malformed, &error.body_text()).into_response(),
+    };
+    let lines = BroadcastStream::new(watched)
         .filter_map(async |line| line.ok())
         .map(Ok::<Bytes, Infallible>)
         .take_until(server.stop.clone().cancelled_owned());
-    ([(CONTENT_TYPE, "application/x-ndjson")], HttpBody::from_stream(lines))
+    ([(CONTENT_TYPE, "application/x-ndjson")], HttpBody::from_stream(lines)).into_response()
 }
 
 async fn stop(State(server): Shared) -> &'static str {

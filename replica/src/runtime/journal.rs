@@ -47,15 +47,51 @@ impl Page {
     }
 
     fn is_urgent(&self) -> bool {
-        let routine = |observed: &Observed| {
-            matches!(observed.event, Event::Proposed { .. } | Event::Committed { .. })
-        };
-        !self.observed.iter().all(routine)
+        !self.observed.iter().all(is_routine)
     }
 }
 
-/// Observed events as they are written, one JSON line each, for any number of watchers.
-pub type Live = broadcast::Sender<Bytes>;
+/// Whether it may happen at every operation.
+const fn is_routine(observed: &Observed) -> bool {
+    let event = &observed.event;
+    matches!(event, Event::Proposed { .. } | Event::Committed { .. } | Event::Refused { .. })
+}
+
+/// Observed events as they are written, one JSON line each, for any number of watchers. Most want
+/// to hear only of what happens seldom: under load, what happens at every operation would cost the
+/// replica and them more than the operations themselves do.
+#[derive(Clone, Debug)]
+pub struct Live {
+    everything: broadcast::Sender<Bytes>,
+    seldom: broadcast::Sender<Bytes>,
+}
+
+impl Live {
+    fn new() -> Self {
+        Self { everything: broadcast::channel(MAX_LAG).0, seldom: broadcast::channel(MAX_LAG).0 }
+    }
+
+    /// Hears of everything.
+    pub fn everything(&self) -> broadcast::Receiver<Bytes> {
+        self.everything.subscribe()
+    }
+
+    /// Hears of all but what happens at every operation.
+    pub fn seldom(&self) -> broadcast::Receiver<Bytes> {
+        self.seldom.subscribe()
+    }
+
+    fn tell(&self, observed: &Observed, line: Vec<u8>) {
+        let line = Bytes::from(line);
+        let seldom = Some(&self.seldom).filter(|_| !is_routine(observed));
+        for watched in [Some(&self.everything), seldom].into_iter().flatten() {
+            if watched.receiver_count() > 0 {
+                // A watcher that left in this very moment is no error.
+                let _ = watched.send(line.clone());
+            }
+        }
+    }
+}
 
 /// The consensus loop's side of the journal.
 #[derive(Debug)]
@@ -71,7 +107,7 @@ impl Journal {
         let events = Lines::open(directory.join("events.jsonl"))?;
         let applied = Lines::open(directory.join(format!("applied-{incarnation}.jsonl")))?;
         let (pages, inbox) = mpsc::sync_channel(MAX_WAITING);
-        let (live, _) = broadcast::channel(MAX_LAG);
+        let live = Live::new();
         let writer = Writer { pages: inbox, events, applied, live: live.clone() };
         let writer = thread::Builder::new()
             .name("journal".into())
@@ -145,10 +181,7 @@ impl Writer {
         }
         for observed in &page.observed {
             let line = self.events.line(observed)?;
-            if self.live.receiver_count() > 0 {
-                // A watcher that left in this very moment is no error.
-                let _ = self.live.send(line.into());
-            }
+            self.live.tell(observed, line);
         }
         Ok(page.is_urgent())
     }
@@ -227,10 +260,16 @@ mod tests {
     fn a_watcher_hears_what_is_written() {
         let place = tempfile::tempdir().unwrap();
         let (journal, live) = Journal::open(place.path(), 1).unwrap();
-        let mut watcher = live.subscribe();
-        let event = observed(Event::TimedOut { epoch: Epoch::term(3) });
-        assert!(journal.write(Page { observed: vec![event.clone()], ..Page::default() }));
-        let line = watcher.blocking_recv().unwrap();
-        assert_eq!(serde_json::from_slice::<Observed>(&line).unwrap(), event);
+        let (mut everything, mut seldom) = (live.everything(), live.seldom());
+        let request = consensus_core::RequestId(1);
+        let (index, epoch) = (4, Epoch::term(3));
+        let routine = observed(Event::Proposed { request, index, epoch });
+        let rare = observed(Event::TimedOut { epoch });
+        let page = Page { observed: vec![routine.clone(), rare.clone()], ..Page::default() };
+        assert!(journal.write(page));
+        let heard = |line: Bytes| serde_json::from_slice::<Observed>(&line).unwrap();
+        assert_eq!(heard(everything.blocking_recv().unwrap()), routine);
+        assert_eq!(heard(everything.blocking_recv().unwrap()), rare);
+        assert_eq!(heard(seldom.blocking_recv().unwrap()), rare);
     }
 }
