@@ -1,0 +1,158 @@
+//! A cluster of one of our protocols: the runtime's part of the contract, with links and disks that
+//! take no time.
+
+use std::collections::VecDeque;
+
+use consensus_core::{
+    Ask, Disk, Effect, Input, NodeId, Outbox, Protocol, RequestId, Settings, Time, Write,
+};
+use consensus_multipaxos::MultiPaxos;
+use consensus_raft::Raft;
+
+use crate::{Contestant, Delivered, REPLICAS, Work};
+
+/// A protocol of ours: the two timers that a benchmark lets run out by hand.
+pub trait Timed: Protocol {
+    /// The timer after which a follower campaigns.
+    const ELECTION: Self::Timer;
+    /// The timer after which a leader makes itself heard.
+    const HEARTBEAT: Self::Timer;
+}
+
+impl Timed for Raft {
+    const ELECTION: Self::Timer = consensus_raft::Timer::Election;
+    const HEARTBEAT: Self::Timer = consensus_raft::Timer::Heartbeat;
+}
+
+impl Timed for MultiPaxos {
+    const ELECTION: Self::Timer = consensus_multipaxos::Timer::Election;
+    const HEARTBEAT: Self::Timer = consensus_multipaxos::Timer::Heartbeat;
+}
+
+/// Three replicas of one of our protocols; the first leads.
+pub struct Ours<P: Timed> {
+    replicas: Vec<Replica<P>>,
+    outbox: Outbox<P>,
+    requests: u64,
+}
+
+struct Replica<P: Protocol> {
+    protocol: P,
+    inbox: VecDeque<(NodeId, P::Message)>,
+    /// Something was proposed since the last flush.
+    proposed: bool,
+    /// Every batch that was persisted.
+    disk: Vec<Vec<Write<P::Record>>>,
+    delivered: Delivered,
+}
+
+impl<P: Timed> Contestant for Ours<P> {
+    const NAME: &'static str = P::NAME;
+
+    fn configuration(_work: Work) -> String {
+        let settings = settings(NodeId(1));
+        format!(
+            "the defaults: at most {} entries and {} KiB a message, {} messages in flight; pre-vote {}, check-quorum {}",
+            settings.max_batch_entries,
+            settings.max_batch_bytes >> 10,
+            settings.max_inflight_batches,
+            settings.pre_vote,
+            settings.check_quorum,
+        )
+    }
+
+    fn start(_work: Work) -> Self {
+        let mut outbox = Outbox::new();
+        let replicas = members().map(|node| Replica {
+            protocol: P::recover(settings(node).into(), 1, Time::ZERO, Disk::empty(), &mut outbox),
+            inbox: VecDeque::new(),
+            proposed: false,
+            disk: Vec::new(),
+            delivered: Delivered::default(),
+        });
+        let mut cluster = Self { replicas: replicas.collect(), outbox, requests: 0 };
+        cluster.outbox.drain();
+        cluster.step(0, Input::Timeout(P::ELECTION));
+        cluster.flush(0);
+        while cluster.replicas.iter().any(|replica| !replica.inbox.is_empty()) {
+            cluster.turn();
+        }
+        let status = cluster.replicas[0].protocol.status();
+        assert_eq!(status.leader, Some(NodeId(1)), "the first replica leads");
+        cluster
+    }
+
+    fn propose(&mut self, command: Vec<u8>) {
+        self.requests += 1;
+        let (request, ask) = (RequestId(self.requests), Ask::Propose(command.into()));
+        self.step(0, Input::Ask { request, ask });
+        self.replicas[0].proposed = true;
+    }
+
+    fn turn(&mut self) {
+        for at in 0..self.replicas.len() {
+            let mut worked = std::mem::take(&mut self.replicas[at].proposed);
+            // What a replica sends itself meanwhile belongs to the next turn.
+            for _ in 0..self.replicas[at].inbox.len() {
+                let next = self.replicas[at].inbox.pop_front();
+                let (from, message) = next.expect("as many as were counted");
+                self.step(at, Input::Receive { from, message });
+                worked = true;
+            }
+            if worked {
+                self.flush(at);
+            }
+        }
+    }
+
+    fn heartbeat(&mut self) {
+        self.step(0, Input::Timeout(P::HEARTBEAT));
+        self.flush(0);
+    }
+
+    fn delivered(&self) -> [&Delivered; REPLICAS] {
+        [0, 1, 2].map(|at| &self.replicas[at].delivered)
+    }
+}
+
+impl<P: Timed> Ours<P> {
+    fn step(&mut self, at: usize, input: Input<P>) {
+        self.replicas[at].protocol.step(Time::ZERO, input, &mut self.outbox);
+        self.carry_out(at);
+    }
+
+    fn flush(&mut self, at: usize) {
+        self.replicas[at].protocol.flush(Time::ZERO, &mut self.outbox);
+        self.carry_out(at);
+    }
+
+    fn carry_out(&mut self, at: usize) {
+        let from = NodeId(at as u64 + 1);
+        for effect in self.outbox.drain() {
+            match effect {
+                Effect::Persist(batch) => self.replicas[at].disk.push(batch),
+                Effect::Send { to, message, .. } => {
+                    self.replicas[to.0 as usize - 1].inbox.push_back((from, message));
+                }
+                Effect::Apply { payload, .. } => {
+                    if let Some(command) = payload.command {
+                        self.replicas[at].delivered.apply(&command);
+                    }
+                }
+                Effect::Reply { outcome, .. } => panic!("a command was not taken: {outcome:?}"),
+                Effect::Restore(_)
+                | Effect::SetTimer { .. }
+                | Effect::CancelTimer(_)
+                | Effect::Note(_) => {}
+            }
+        }
+    }
+}
+
+fn members() -> impl Iterator<Item = NodeId> {
+    (1..=REPLICAS as u64).map(NodeId)
+}
+
+fn settings(node: NodeId) -> Settings {
+    Settings::new(node, members().collect())
+}
