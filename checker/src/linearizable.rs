@@ -3,9 +3,10 @@
 //!
 //! The property is local (ibid., §3.3): a history is linearizable if each key's is, so keys are
 //! judged one by one (P-compositionality, Horn & Kroening 2015). For each key, contradictions that
-//! need no search are looked for first (`quick`); then an order is searched for (`search`); a
-//! history without one is reduced to the operations to blame (`reduce`) and put into words
-//! (`explain`).
+//! need no search are looked for first (`quick`); then the order in which the log holds the changes
+//! is tried (`witness`), and verified like anybody's: the log is a suggestion, never evidence; only
+//! if that does not work out is an order searched for (`search`). A history without one is reduced
+//! to the operations to blame (`reduce`) and put into words (`explain`).
 //!
 //! Outcomes are taken for what they are. An unknown one may have taken effect at any time from its
 //! first send to the end of time, or never; a failed one never; an unknown read tells nothing. A
@@ -18,6 +19,7 @@ mod quick;
 mod reduce;
 mod register;
 mod search;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +55,8 @@ impl Default for Limits {
     }
 }
 
-/// Judges the operations. The applied entries only hint at an order to try first.
+/// Judges the operations. The applied entries only hint at an order to try first: whatever they
+/// say, the verdict is that of the operations alone, or none.
 pub fn check(evidence: &Evidence<'_>, limits: &Limits) -> Verdict {
     if let Some(reason) = nonsense(evidence.operations) {
         return Verdict::Undecided(reason);
@@ -100,6 +103,9 @@ enum Judgement {
 fn judge(register: &Register<'_>, budget: Budget) -> (Judgement, u64) {
     if let Some(counterexample) = quick::contradiction(register) {
         return (Judgement::Contradictory(counterexample), 0);
+    }
+    if witness::convinces(register) {
+        return (Judgement::Linearizable, 0);
     }
     let (found, looked_at) = search(register, &register.steps(&register.everything()), budget);
     let judgement = match found {

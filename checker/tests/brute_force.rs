@@ -2,11 +2,11 @@
 
 mod common;
 
-use checker::{Verdict, jsonl};
-use common::{Shape, execution, linearizable, perform, unknown};
+use checker::{Evidence, Limits, Verdict, check_within, jsonl};
+use common::{Shape, execution, linearizable, linearizable_by, logged_execution, perform, unknown};
 use consensus_core::{
     Draw,
-    history::{Call, Operation, Outcome},
+    history::{Applied, Call, Operation, Outcome},
 };
 use proptest::prelude::*;
 
@@ -83,6 +83,56 @@ fn mutate(operations: &mut [Operation], draw: Draw) {
     }
 }
 
+/// Revisions would say more than the definition knows.
+fn without_revisions(mut operations: Vec<Operation>) -> Vec<Operation> {
+    for operation in &mut operations {
+        if let Outcome::Ok { revision, .. } = &mut operation.outcome {
+            *revision = 0;
+        }
+    }
+    operations
+}
+
+/// What may be wrong with a log.
+fn damaged(mut log: Vec<Applied>, operations: &[Operation], draw: Draw) -> Vec<Applied> {
+    match draw.of("damage").below(6) {
+        0 => {}
+        1 => log.clear(),
+        2 => {
+            let dropped = |entry: &Applied| draw.of("dropped").at(entry.index).chance(0.3);
+            log.retain(|entry| !dropped(entry));
+        }
+        3 => {
+            for entry in &mut log {
+                entry.index = 1 + draw.of("shuffled").at(entry.index).below(20);
+            }
+        }
+        4 => {
+            // Commands that perhaps never came stand in it, reads among them.
+            for (n, operation) in (0u64..).zip(operations) {
+                let index = 1 + draw.of("invented").at(n).below(20);
+                let invented = common::applied(2, index, n);
+                log.push(Applied {
+                    request: Some((operation.session, operation.sequence)),
+                    ..invented
+                });
+            }
+        }
+        _ => {
+            for entry in &mut log {
+                entry.fresh = draw.of("fresh").at(entry.index).chance(0.5);
+            }
+        }
+    }
+    log
+}
+
+/// The verdict of the log's order alone: nothing is searched for.
+fn without_a_search(operations: &[Operation], applied: &[Applied]) -> Verdict {
+    let limits = Limits { candidates_per_key: 0, configurations_per_key: 0, candidates: 0 };
+    check_within(&Evidence { operations, applied, ..Evidence::default() }, &limits).linearizable
+}
+
 /// What is left when no answer is believed but those of a counterexample: all other changes may have
 /// happened, each in its own time, or never.
 fn weakened(operations: &[Operation], counterexample: &[Operation]) -> Vec<Operation> {
@@ -96,8 +146,13 @@ fn weakened(operations: &[Operation], counterexample: &[Operation]) -> Vec<Opera
 }
 
 fn verdicts_agree(operations: &[Operation]) -> Result<bool, TestCaseError> {
+    verdicts_agree_on_log(operations, &[])
+}
+
+/// The definition knows no log.
+fn verdicts_agree_on_log(operations: &[Operation], log: &[Applied]) -> Result<bool, TestCaseError> {
     let expected = has_an_order(operations);
-    let verdict = linearizable(operations);
+    let verdict = linearizable_by(operations, log);
     prop_assert!(!matches!(verdict, Verdict::Undecided(_)), "{}", verdict);
     prop_assert_eq!(verdict.is_ok(), expected, "{}\n{}", verdict, written(operations));
     if let Some(counterexample) = verdict.counterexample() {
@@ -136,17 +191,26 @@ proptest! {
     ) {
         let draw = Draw::new(seed);
         let shape = small(operations, values, unknown, telling);
-        let mut history = execution(shape, draw.of("execution"));
-        // Revisions would say more than the definition below knows.
-        for operation in &mut history {
-            if let Outcome::Ok { revision, .. } = &mut operation.outcome {
-                *revision = 0;
-            }
-        }
+        let mut history = without_revisions(execution(shape, draw.of("execution")));
         for n in 0..mutations {
             mutate(&mut history, draw.of("mutation").at(n));
         }
         verdicts_agree(&history)?;
+    }
+
+    #[test]
+    fn no_log_makes_a_difference_to_the_verdict(
+        seed in any::<u64>(), operations in 1u64..9, values in 1u64..4,
+        unknown in 0.0..0.7, mutations in 0u64..3, telling in any::<bool>(),
+    ) {
+        let draw = Draw::new(seed);
+        let shape = small(operations, values, unknown, telling);
+        let (history, log) = logged_execution(shape, draw.of("execution"));
+        let mut history = without_revisions(history);
+        for n in 0..mutations {
+            mutate(&mut history, draw.of("mutation").at(n));
+        }
+        verdicts_agree_on_log(&history, &damaged(log, &history, draw))?;
     }
 }
 
@@ -163,6 +227,45 @@ proptest! {
         let history = execution(shape, Draw::new(seed));
         prop_assert_eq!(linearizable(&history), Verdict::Ok);
     }
+
+    #[test]
+    fn with_their_log_real_executions_need_no_search(
+        seed in any::<u64>(), clients in 1u64..12, keys in 1u64..4, values in 1u64..30,
+        unknown in 0.0..0.9, telling in any::<bool>(),
+    ) {
+        let shape = Shape { operations: 300, clients, keys, values: Some(values), unknown, telling };
+        let (history, log) = logged_execution(shape, Draw::new(seed));
+        prop_assert_eq!(without_a_search(&history, &log), Verdict::Ok);
+        let history = without_revisions(history);
+        prop_assert_eq!(without_a_search(&history, &log), Verdict::Ok);
+    }
+}
+
+#[test]
+fn a_long_history_with_many_unknown_outcomes_is_decided_by_its_log() {
+    let shape = Shape {
+        operations: 300_000,
+        clients: 500,
+        keys: 1,
+        values: Some(50),
+        unknown: 0.3,
+        telling: false,
+    };
+    let (mut history, log) = logged_execution(shape, Draw::new(1));
+    let is_unknown = |operation: &&Operation| matches!(operation.outcome, Outcome::Unknown(_));
+    assert!(history.len() > 100_000, "{} operations", history.len());
+    assert!(history.iter().filter(is_unknown).count() > 30_000);
+    assert_eq!(without_a_search(&history, &log), Verdict::Ok);
+    assert!(matches!(without_a_search(&history, &[]), Verdict::Undecided(_)));
+    // One answer that was never true, in the midst of all that is uncertain.
+    let middle = history.len() / 2;
+    let last = &mut history[middle..];
+    let read =
+        last.iter_mut().find(|operation| operation.call == Call::Get && operation.outcome.is_ok());
+    let read = read.expect("half of the operations are reads");
+    let Outcome::Ok { held, .. } = &mut read.outcome else { unreachable!() };
+    *held = Some("never written".to_owned());
+    assert!(matches!(without_a_search(&history, &log), Verdict::Violated(_)));
 }
 
 #[test]

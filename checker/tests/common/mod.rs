@@ -88,6 +88,11 @@ pub fn in_session(operation: Operation, session: u64, sequence: u64) -> Operatio
     Operation { session: SessionId(session), sequence, ..operation }
 }
 
+/// The verdict on linearizability, with a log to hint at an order.
+pub fn linearizable_by(operations: &[Operation], applied: &[Applied]) -> Verdict {
+    check(&Evidence { operations, applied, ..Evidence::default() }).linearizable
+}
+
 /// The verdict on linearizability.
 pub fn linearizable(operations: &[Operation]) -> Verdict {
     check(&Evidence { operations, ..Evidence::default() }).linearizable
@@ -132,9 +137,15 @@ pub struct Shape {
 /// Operation `n` takes effect at an instant of its own, and its send and answer are drawn around
 /// that instant, no client having two under way. Unknown outcomes took effect or did not.
 pub fn execution(shape: Shape, draw: Draw) -> Vec<Operation> {
+    logged_execution(shape, draw).0
+}
+
+/// The same run, with the log that one replica applied: the writes that arrived, in their order.
+pub fn logged_execution(shape: Shape, draw: Draw) -> (Vec<Operation>, Vec<Applied>) {
     let mut registers: BTreeMap<u64, (Option<String>, u64)> = BTreeMap::new();
     let mut free = vec![0u64; usize::try_from(shape.clients).unwrap()];
     let mut operations = Vec::new();
+    let mut log = Vec::new();
     for n in 0..shape.operations {
         let draw = draw.at(n);
         let effect = 100 * (n + 1);
@@ -151,7 +162,12 @@ pub fn execution(shape: Shape, draw: Draw) -> Vec<Operation> {
         let call = some_call(shape, draw, n);
         let is_unknown = draw.of("unknown").chance(shape.unknown);
         let register = registers.entry(key).or_default();
-        let outcome = if is_unknown && draw.of("vanished").chance(0.5) {
+        let vanished = is_unknown && draw.of("vanished").chance(0.5);
+        let is_write = call != Call::Get;
+        if is_write && !vanished {
+            log.push(commanded(applied(1, n + 1, n), client + 1, n + 1));
+        }
+        let outcome = if vanished {
             Outcome::Unknown("never arrived".into())
         } else {
             perform(register, &call, n + 1, shape.telling)
@@ -164,9 +180,10 @@ pub fn execution(shape: Shape, draw: Draw) -> Vec<Operation> {
         let mut operation = operation(client, call, (invoked, 0), outcome);
         operation.completed = completed.map(Time);
         operation.key = format!("key-{key}");
-        operations.push(operation);
+        let numbered = in_session(operation.clone(), client + 1, n + 1);
+        operations.push(if is_write { numbered } else { operation });
     }
-    operations
+    (operations, log)
 }
 
 fn some_call(shape: Shape, draw: Draw, n: u64) -> Call {
