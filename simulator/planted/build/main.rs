@@ -20,7 +20,7 @@ struct Copy {
     patch: Patch,
 }
 
-const COPIES: [Copy; 2] = [
+const COPIES: [Copy; 4] = [
     Copy {
         room: "consensus-raft",
         module: "raft_commits_on_a_minority",
@@ -39,7 +39,24 @@ const COPIES: [Copy; 2] = [
             wrong: "bits.count_ones() as usize >= self.quorum() - 1",
         },
     },
+    Copy {
+        room: "consensus-raft",
+        module: "raft_reads_while_deposed",
+        patch: READS_CONFIRMED_BY_NOBODY,
+    },
+    Copy {
+        room: "consensus-multipaxos",
+        module: "multipaxos_reads_while_deposed",
+        patch: READS_CONFIRMED_BY_NOBODY,
+    },
 ];
+
+/// A leader takes it that every peer acknowledged the round that it has just sent.
+const READS_CONFIRMED_BY_NOBODY: Patch = Patch {
+    file: "reads.rs",
+    right: "leader.progress.iter().map(|peer| peer.read_acked).chain([own])",
+    wrong: "leader.progress.iter().map(|_| own).chain([own])",
+};
 
 fn main() {
     let rooms = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("../..");
@@ -81,7 +98,8 @@ fn copy_folder(from: &Path, below: &Path, to: &Path, copy: &Copy) -> io::Result<
         }
         let mut source = without_tests(&fs::read_to_string(item.path())?).to_owned();
         if file == Path::new(copy.patch.file) {
-            source = copy.patch.apply(&source).unwrap_or_else(|why| panic!("{}: {why}", copy.module));
+            source =
+                copy.patch.apply(&source).unwrap_or_else(|why| panic!("{}: {why}", copy.module));
             patched += 1;
         }
         fs::write(to.join(&file), relocate(&source, &format!("patched::{}", copy.module)))?;

@@ -6,46 +6,37 @@ use std::{fmt, num::NonZeroUsize, time::Duration};
 use faults::Schedule;
 use simulator::{DiskModel, Latency, SimulationConfig};
 
-use crate::plant::Mistake;
-
-/// A schedule, and how it is told which seed it runs under.
+/// A schedule, and the cluster that it strikes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Conditions {
     /// Those who campaign die with a majority, right after their questions, and come back at once.
     AfterCampaigning,
     /// A majority dies right after votes were given, and comes back at once.
     AfterVoted,
-    /// A new leader dies with a minority, right after it was elected.
+    /// Candidates come in pairs, and a voter dies right after its vote left, and comes back while the
+    /// other candidate's question is still on its way.
+    SplitVote,
+    /// A new leader dies with a majority, right after it was elected, and all come back at once.
     AfterElected,
     /// A majority dies right after clients heard that their changes are done.
     AfterAcknowledged,
     /// The leader stays behind with a minority, which its clients still reach.
     LeaderInAMinority,
-    /// Whatever the seed draws: what `harness sweep` runs.
+    /// Faults of every kind, drawn from the seed.
     Swarm,
 }
 
 impl Conditions {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AfterCampaigning,
         Self::AfterVoted,
+        Self::SplitVote,
         Self::AfterElected,
         Self::AfterAcknowledged,
         Self::LeaderInAMinority,
         Self::Swarm,
     ];
-
-    /// The conditions that are aimed at a mistake.
-    pub const fn aimed_at(mistake: Mistake) -> Self {
-        match mistake {
-            Mistake::VoteNotPersisted => Self::AfterVoted,
-            Mistake::CommitOnAMinority | Mistake::ReadByADeposedLeader => Self::LeaderInAMinority,
-            Mistake::AcknowledgementBeforeTheSync | Mistake::RetryAppliedTwice => {
-                Self::AfterAcknowledged
-            }
-        }
-    }
 
     /// The run under a seed.
     ///
@@ -59,11 +50,17 @@ impl Conditions {
             None => Schedule::swarm(seed, const { NonZeroUsize::new(5).expect("not zero") }),
         };
         let sync = Latency::Uniform(Duration::from_millis(2)..Duration::from_millis(30));
-        SimulationConfig {
+        let mut config = SimulationConfig {
             disk: DiskModel { sync, ..DiskModel::default() },
             convergence_within: Duration::from_secs(5),
             ..SimulationConfig::new(schedule, seed)
+        };
+        if self == Self::SplitVote {
+            config.settings.pre_vote = false;
+            config.settings.election_timeout =
+                Duration::from_millis(150)..Duration::from_millis(165);
         }
+        config
     }
 
     /// The name, as the scoreboard prints it.
@@ -71,6 +68,7 @@ impl Conditions {
         match self {
             Self::AfterCampaigning => "after-campaigning",
             Self::AfterVoted => "after-voted",
+            Self::SplitVote => "split-vote",
             Self::AfterElected => "after-elected",
             Self::AfterAcknowledged => "after-acknowledged",
             Self::LeaderInAMinority => "leader-in-a-minority",
@@ -82,6 +80,7 @@ impl Conditions {
         Some(match self {
             Self::AfterCampaigning => include_str!("../schedules/after-campaigning.toml"),
             Self::AfterVoted => include_str!("../schedules/after-voted.toml"),
+            Self::SplitVote => include_str!("../schedules/split-vote.toml"),
             Self::AfterElected => include_str!("../schedules/after-elected.toml"),
             Self::AfterAcknowledged => include_str!("../schedules/after-acknowledged.toml"),
             Self::LeaderInAMinority => include_str!("../schedules/leader-in-a-minority.toml"),

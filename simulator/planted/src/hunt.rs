@@ -46,18 +46,62 @@ pub struct Catch {
     pub finding: Finding,
 }
 
-/// Runs seed after seed; the first whose finding is wanted.
+/// What a number of runs showed.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Hunted {
+    /// The first run that went wrong.
+    pub first: Option<Catch>,
+    /// How many went wrong.
+    pub caught: usize,
+    /// The first run that broke the verdict in question.
+    pub telling: Option<Catch>,
+    /// How many broke it.
+    pub told: usize,
+}
+
+impl Hunted {
+    fn add(&mut self, catch: Catch, verdict: &str) {
+        self.caught += 1;
+        if catch.finding.breaks(verdict) {
+            self.told += 1;
+            self.telling.get_or_insert_with(|| catch.clone());
+        }
+        self.first.get_or_insert(catch);
+    }
+}
+
+/// Runs all these seeds, and says which of them went wrong, and which broke this verdict.
 pub fn hunt(
     simulate: Simulate,
     conditions: Conditions,
     seeds: Range<u64>,
-    wanted: impl Fn(&Finding) -> bool,
+    verdict: &str,
+) -> Hunted {
+    let mut hunted = Hunted::default();
+    catches(simulate, conditions, seeds).for_each(|catch| hunted.add(catch, verdict));
+    hunted
+}
+
+/// Runs these seeds until one breaks this verdict.
+pub fn hunt_until(
+    simulate: Simulate,
+    conditions: Conditions,
+    seeds: Range<u64>,
+    verdict: &str,
 ) -> Option<Catch> {
-    let mut catches = seeds.filter_map(|seed| {
+    catches(simulate, conditions, seeds).find(|catch| catch.finding.breaks(verdict))
+}
+
+/// The runs that went wrong, as they are found.
+pub fn catches(
+    simulate: Simulate,
+    conditions: Conditions,
+    seeds: Range<u64>,
+) -> impl Iterator<Item = Catch> {
+    seeds.filter_map(move |seed| {
         let finding = examine(simulate, &conditions.config(seed))?;
         Some(Catch { seed, finding })
-    });
-    catches.find(|catch| wanted(&catch.finding))
+    })
 }
 
 /// Simulates a run and judges it; `None` if nothing is wrong with it.
@@ -83,7 +127,8 @@ pub fn judge(recording: &Recording) -> Verdicts {
 }
 
 fn violated(verdicts: &Verdicts) -> Option<Finding> {
-    let broken = verdicts.named().into_iter().filter(|(_, verdict)| verdict.counterexample().is_some());
+    let broken =
+        verdicts.named().into_iter().filter(|(_, verdict)| verdict.counterexample().is_some());
     let names: Vec<_> = broken.map(|(name, _)| name).collect();
     (!names.is_empty()).then_some(Finding::Violated(names))
 }

@@ -9,7 +9,7 @@
 //! | a vote not persisted | [rewriting](rewrites) `Persist` | election safety |
 //! | a commit on a minority | a [patched copy](patched) of the crate | log agreement |
 //! | an acknowledgement before the sync | [rewriting](rewrites) when messages leave | no lost acknowledgements |
-//! | a read served by a deposed leader | [rewriting](rewrites) who answers | linearizability |
+//! | a read served by a deposed leader | a [patched copy](patched) of the crate | linearizability |
 //! | a retry applied twice | a [forgetful] state machine | exactly once |
 //!
 //! The protocols themselves hold no switch for being wrong. What [`Rewritten`](rewritten::Rewritten)
@@ -19,7 +19,7 @@
 //! Independent random crashes find almost nothing here. It takes disks so slow that a crash finds
 //! something unsynced, replicas that die together, and [conditions] aimed at the moment after
 //! something was promised: `SCOREBOARD.md` shows which schedule finds which mistake, and how soon.
-//! It is what `cargo run --release -p planted --example scoreboard` prints.
+//! It is what `cargo run -p planted --example scoreboard` prints.
 
 pub mod conditions;
 pub mod forgetful;

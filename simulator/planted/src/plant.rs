@@ -8,9 +8,13 @@ use consensus_raft::Raft;
 use simulator::{Recording, SimulationConfig, run, run_on};
 
 use crate::{
+    conditions::Conditions,
     forgetful::AppliesRetriesAgain,
-    patched::{multipaxos_commits_on_a_minority, raft_commits_on_a_minority},
-    rewrites::{AcknowledgesBeforeTheSync, ForgetsItsVote, ReadsWhileDeposed},
+    patched::{
+        multipaxos_commits_on_a_minority, multipaxos_reads_while_deposed,
+        raft_commits_on_a_minority, raft_reads_while_deposed,
+    },
+    rewrites::{AcknowledgesBeforeTheSync, ForgetsItsVote},
     rewritten::Rewritten,
 };
 
@@ -23,7 +27,7 @@ pub enum Mistake {
     CommitOnAMinority,
     /// An entry is acknowledged before the sync that makes it durable.
     AcknowledgementBeforeTheSync,
-    /// A read is served by whoever believes to lead.
+    /// A read is served by whoever believes to lead, without asking a quorum.
     ReadByADeposedLeader,
     /// A command that a client sends again takes effect again.
     RetryAppliedTwice,
@@ -74,6 +78,8 @@ pub struct Plant {
     pub mistake: Mistake,
     /// The protocol's name.
     pub protocol: &'static str,
+    /// The conditions that are aimed at it.
+    pub aimed: Conditions,
     /// Simulates the protocol with the mistake.
     pub wrong: Simulate,
     /// Simulates the protocol as it is.
@@ -101,15 +107,39 @@ pub const fn plants(mistake: Mistake) -> [Plant; 2] {
             run::<Rewritten<MultiPaxos, AcknowledgesBeforeTheSync>>,
         ),
         Mistake::ReadByADeposedLeader => (
-            run::<Rewritten<Raft, ReadsWhileDeposed>>,
-            run::<Rewritten<MultiPaxos, ReadsWhileDeposed>>,
+            run::<raft_reads_while_deposed::Raft>,
+            run::<multipaxos_reads_while_deposed::MultiPaxos>,
         ),
         Mistake::RetryAppliedTwice => {
             (run_on::<Raft, AppliesRetriesAgain>, run_on::<MultiPaxos, AppliesRetriesAgain>)
         }
     };
+    let aimed = aim(mistake);
     [
-        Plant { mistake, protocol: Raft::NAME, wrong: raft, right: run::<Raft> },
-        Plant { mistake, protocol: MultiPaxos::NAME, wrong: multipaxos, right: run::<MultiPaxos> },
+        Plant { mistake, protocol: Raft::NAME, aimed: aimed.0, wrong: raft, right: run::<Raft> },
+        Plant {
+            mistake,
+            protocol: MultiPaxos::NAME,
+            aimed: aimed.1,
+            wrong: multipaxos,
+            right: run::<MultiPaxos>,
+        },
     ]
+}
+
+/// Where the mistake shows in Raft, and in Multi-Paxos.
+///
+/// Only forgotten votes show in different places. A term belongs to nobody, so Raft's second leader
+/// of a term is another candidate, which must ask while the voter has just forgotten. A ballot
+/// belongs to its proposer, so the second leader of a ballot is the first one, which made the same
+/// ballot again.
+const fn aim(mistake: Mistake) -> (Conditions, Conditions) {
+    let both = match mistake {
+        Mistake::VoteNotPersisted => return (Conditions::SplitVote, Conditions::AfterCampaigning),
+        Mistake::CommitOnAMinority | Mistake::ReadByADeposedLeader => Conditions::LeaderInAMinority,
+        Mistake::AcknowledgementBeforeTheSync | Mistake::RetryAppliedTwice => {
+            Conditions::AfterAcknowledged
+        }
+    };
+    (both, both)
 }

@@ -1,10 +1,10 @@
 //! The mistakes that rewritten effects can express.
 
-use consensus_core::{Ask, Consistency, Input, Protocol, RequestId, Role, When, Write};
+use consensus_core::{Protocol, When, Write};
 use consensus_multipaxos::{self as multipaxos, MultiPaxos};
 use consensus_raft::{self as raft, Raft, record::Hard};
 
-use crate::rewritten::{Rewrite, Rewritten};
+use crate::rewritten::Rewrite;
 
 /// Nothing is rewritten: what the wrapping itself changes, which is nothing.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -50,22 +50,5 @@ impl Rewrite<Raft> for AcknowledgesBeforeTheSync {
 impl Rewrite<MultiPaxos> for AcknowledgesBeforeTheSync {
     fn when(message: &multipaxos::Message, when: When) -> When {
         if matches!(message, multipaxos::Message::Accepted(_)) { When::Now } else { when }
-    }
-}
-
-/// Serves reads without asking anybody whether it still leads.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct ReadsWhileDeposed;
-
-impl<P: Protocol> Rewrite<P> for ReadsWhileDeposed {
-    fn serves_itself(inner: &P, input: &Input<Rewritten<P, Self>>) -> Option<RequestId> {
-        match input {
-            Input::Ask { request, ask: Ask::Read(Consistency::Linearizable) }
-                if inner.status().role == Role::Leader =>
-            {
-                Some(*request)
-            }
-            _ => None,
-        }
     }
 }

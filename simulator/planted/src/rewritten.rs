@@ -2,17 +2,10 @@
 
 use std::{fmt::Debug, hash::Hash, marker::PhantomData};
 
-use consensus_core::{
-    Disk, Effect, Input, Outbox, Outcome, Protocol, RequestId, Status, Time, When, Write,
-};
+use consensus_core::{Disk, Effect, Input, Outbox, Protocol, Status, Time, When, Write};
 
 /// A way to rewrite what a protocol does. Whatever it does not change stays as it is.
 pub trait Rewrite<P: Protocol>: Clone + Eq + Hash + Debug + Send + 'static {
-    /// Takes a read away from the protocol, to be answered at once from what is applied.
-    fn serves_itself(_inner: &P, _input: &Input<Rewritten<P, Self>>) -> Option<RequestId> {
-        None
-    }
-
     /// What becomes of a batch of writes.
     fn persist(batch: Vec<Write<P::Record>>) -> Vec<Write<P::Record>> {
         batch
@@ -74,9 +67,6 @@ impl<P: Protocol, R: Rewrite<P>> Protocol for Rewritten<P, R> {
     }
 
     fn step(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
-        if let Some(request) = R::serves_itself(&self.inner, &input) {
-            return out.reply(request, Outcome::Readable);
-        }
         let input = match input {
             Input::Receive { from, message } => Input::Receive { from, message },
             Input::Timeout(timer) => Input::Timeout(timer),
