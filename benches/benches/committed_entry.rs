@@ -1,6 +1,6 @@
 //! The processor time of one committed entry, per contestant and window.
 
-use benches::{Contestant, Ours, WINDOWS, Work, run};
+use benches::{Contestant, Ours, WINDOWS, Work, keep_memory, run};
 use consensus_multipaxos::MultiPaxos;
 use consensus_raft::Raft;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -24,6 +24,7 @@ fn bench<C: Contestant>(criterion: &mut Criterion) {
 }
 
 fn committed_entry(criterion: &mut Criterion) {
+    keep_memory();
     bench::<Ours<Raft>>(criterion);
     bench::<Ours<MultiPaxos>>(criterion);
     #[cfg(feature = "peers")]
