@@ -24,11 +24,12 @@ macro_rules! bundled {
     };
 }
 
-const BUNDLED: [Named; 11] = bundled! {
+const BUNDLED: [Named; 12] = bundled! {
     "leader-crash": "the leader is killed ten times and brought back",
     "leader-isolation": "the leader is cut off, hearing nobody yet heard by all, ten times",
     "minority-partition": "a minority with the leader is cut off from the majority",
     "majority-loss": "a majority is killed at once: the cluster stops, and serves again when it is back",
+    "quorum-edge": "as many die as can be borne: it serves; one more: it stops; one returns: it serves",
     "unresponsive-peer": "the leader, then a follower, freezes without dying",
     "overload-peer": "one replica is slowed to a crawl, first a follower, then the leader",
     "overload-cluster": "the whole cluster is offered more than it can take",

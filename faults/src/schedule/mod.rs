@@ -101,8 +101,19 @@ const fn thirty_seconds() -> Duration {
 impl Schedule {
     /// Reads a schedule and checks it; `file_name` is what errors call it.
     pub fn parse(file_name: &str, text: &str) -> Result<Self, ScheduleError> {
+        Self::parse_for(file_name, text, None)
+    }
+
+    /// Reads a schedule for a cluster of this size, whatever size the text says, and checks it at
+    /// that size; without one, at its own.
+    pub fn parse_for(
+        file_name: &str,
+        text: &str,
+        nodes: Option<NonZeroUsize>,
+    ) -> Result<Self, ScheduleError> {
         let mut schedule: Self =
             toml::from_str(text).map_err(|error| error::explain(file_name, text, &error))?;
+        schedule.nodes = nodes.unwrap_or(schedule.nodes);
         schedule.name_steps();
         schedule.check().map_err(|trouble| trouble.locate(file_name, text))?;
         Ok(schedule)
