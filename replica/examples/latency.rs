@@ -42,7 +42,8 @@ fn told(arguments: &[String]) -> Result<ReplicaConfig, Box<dyn std::error::Error
     let settings = Settings::new(NodeId(node.parse()?), members);
     let seeds = seeds.iter().map(|seed| seed.parse()).collect::<Result<_, _>>()?;
     let config = ReplicaConfig::new(settings, directory.into());
-    Ok(ReplicaConfig { seeds, parent: Parent::DieWith, ..config })
+    let parent = Parent::DieWith(std::os::unix::process::parent_id());
+    Ok(ReplicaConfig { seeds, parent, ..config })
 }
 
 struct Replicas(Vec<Child>);

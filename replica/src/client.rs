@@ -103,6 +103,8 @@ struct Progress {
     replica: Option<NodeId>,
     /// Why an earlier try may have been done.
     doubt: Option<String>,
+    /// Why the last try was not done, as far as anybody said.
+    refusal: Option<String>,
 }
 
 impl Progress {
@@ -159,6 +161,15 @@ impl Client {
         self.perform_within(key, call, self.options.deadline).await
     }
 
+    /// Reads whatever the replica that is asked has applied. That may be old: no quorum is asked.
+    pub async fn read_stale(&self, key: &str) -> Performed {
+        let key = key.to_owned().into();
+        let call = Call::Read { key, consistency: Consistency::Stale };
+        let (reply, told) = self.send(&call, None, self.options.deadline).await;
+        let Told { session, sequence, replica, attempts } = told;
+        Performed { session, sequence, replica, attempts, outcome: reply.into() }
+    }
+
     /// Asks for one thing, with a deadline of its own.
     pub async fn perform_within(
         &self,
@@ -197,6 +208,7 @@ impl Client {
             attempts: 0,
             replica: None,
             doubt: None,
+            refusal: None,
         };
         if let Call::Change(operation) = call
             && let Err(error) = operation.validate()
@@ -289,7 +301,7 @@ impl Client {
                 Reply::Refused(refused) if progress.left().is_zero() => {
                     return settle(refused, progress);
                 }
-                Reply::Refused(_) => {}
+                Reply::Refused(refused) => progress.refusal = Some(refused.error),
                 done => return done,
             }
             // A replica that knows better is worth no pause, once.
@@ -318,9 +330,12 @@ impl Client {
     }
 
     fn give_up(&self, call: &Call, progress: &Progress) -> Reply {
-        let why = match progress.attempts {
-            0 => "no replica is known".to_owned(),
-            attempts => format!("no answer in time, in {attempts} tries"),
+        let why = match (progress.attempts, &progress.refusal) {
+            (0, _) => "no replica is known".to_owned(),
+            (attempts, Some(why)) => {
+                format!("{why}; nobody else did it in time, in {attempts} tries")
+            }
+            (attempts, None) => format!("no answer in time, in {attempts} tries"),
         };
         match (call, &progress.doubt) {
             (Call::Change(_), Some(doubt)) => Reply::Unknown(doubt.clone()),

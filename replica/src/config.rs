@@ -115,9 +115,9 @@ pub enum Parent {
     /// Nothing.
     #[default]
     Outlive,
-    /// This process is killed too (`PR_SET_PDEATHSIG`). Strictly, the signal comes with the end of
-    /// the *thread* that started this process.
-    DieWith,
+    /// This process, whose parent has this number, is killed too (`PR_SET_PDEATHSIG`). Strictly, the
+    /// signal comes with the end of the *thread* that started this process.
+    DieWith(u32),
 }
 
 /// Why a replica or gateway ended, other than in peace.

@@ -12,16 +12,14 @@ use crate::config::{Parent, ReplicaError};
 
 /// Ties this process to its parent, if asked to.
 pub(crate) fn follow(parent: Parent) -> Result<(), ReplicaError> {
-    if parent == Parent::Outlive {
-        return Ok(());
-    }
+    let Parent::DieWith(parent) = parent else { return Ok(()) };
     let tied = set_pdeathsig(Signal::SIGKILL);
     tied.map_err(|errno| ReplicaError::System {
         action: "follow the parent",
         source: errno.into(),
     })?;
     // The parent may have died before the kernel knew; then this process has another by now.
-    if getppid().as_raw() == 1 {
+    if u32::try_from(getppid().as_raw()) != Ok(parent) {
         let source = io::Error::other("it has ended already");
         return Err(ReplicaError::System { action: "follow the parent", source });
     }
