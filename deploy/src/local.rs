@@ -14,7 +14,7 @@ use consensus_core::NodeId;
 use faults::LinkRules;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::process::{Exit, Process};
 
@@ -79,7 +79,8 @@ impl LocalCluster {
     pub async fn start(spec: LocalSpec) -> Result<Self> {
         for folder in ["data", "logs"] {
             let path = spec.directory.join(folder);
-            fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+            fs::create_dir_all(&path)
+                .with_context(|| format!("cannot create {}", path.display()))?;
         }
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
         let mut cluster = Self {
@@ -94,7 +95,8 @@ impl LocalCluster {
             http,
         };
         let members = cluster.spec.members.clone();
-        let (first, others) = members.split_first().context("a cluster has at least one replica")?;
+        let (first, others) =
+            members.split_first().context("a cluster has at least one replica")?;
         cluster.start_replicas(&[*first]).await?;
         cluster.start_replicas(others).await?;
         cluster.start_gateway().await?;
@@ -272,8 +274,11 @@ impl LocalCluster {
         }
         let nodes: Vec<_> = self.running().collect();
         self.stop(&nodes)?;
-        for process in std::mem::take(&mut self.leaving).values_mut() {
-            end_in_peace(process).await?;
+        // All of them were asked already, so they end side by side.
+        let mut leaving = std::mem::take(&mut self.leaving);
+        let patience = Instant::now() + STOP_LIMIT;
+        for process in leaving.values_mut() {
+            end_by(process, patience).await?;
         }
         Ok(())
     }
@@ -296,7 +301,7 @@ impl LocalCluster {
         {
             arguments.extend([flag.into(), address.to_string().into()]);
         }
-        if let Some(seed) = self.seed().filter(|_| node != self.spec.members[0]) {
+        for seed in self.seeds(node) {
             arguments.extend(["--seed-address".into(), seed.to_string().into()]);
         }
         if self.rules.is_some() {
@@ -319,12 +324,13 @@ impl LocalCluster {
         let file = directory.join(ADDRESS_FILE);
         forget(&file)?;
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string();
-        let seed = self.seed().context("the first replica was started before the gateway")?;
         let mut arguments: Vec<OsString> = vec!["gateway".into(), "--data".into()];
         arguments.push(directory.into_os_string());
         arguments.extend(["--client-address".into(), free.clone().into()]);
         arguments.extend(["--gossip-address".into(), free.into()]);
-        arguments.extend(["--seed-address".into(), seed.to_string().into()]);
+        let first = self.addresses.get(&self.spec.members[0]);
+        let first = first.context("the first replica was started before the gateway")?;
+        arguments.extend(["--seed-address".into(), first.gossip.to_string().into()]);
         arguments.extend(given);
         let log = self.spec.directory.join("logs").join("gateway.log");
         let mut process =
@@ -334,8 +340,13 @@ impl LocalCluster {
         Ok(())
     }
 
-    fn seed(&self) -> Option<SocketAddr> {
-        self.addresses.get(&self.spec.members[0]).map(|addresses| addresses.gossip)
+    /// Whom a replica asks first for the others: at its first start, the first replica; when it
+    /// comes back, all whom it knew, for the first may be gone, and its own port may be another now.
+    fn seeds(&self, node: NodeId) -> Vec<SocketAddr> {
+        let first_start = !self.addresses.contains_key(&node);
+        let others = self.addresses.iter().filter(|(other, _)| **other != node);
+        let asked = others.filter(|(other, _)| !first_start || **other == self.spec.members[0]);
+        asked.map(|(_, addresses)| addresses.gossip).collect()
     }
 
     fn rules_file(&self) -> PathBuf {
@@ -378,7 +389,12 @@ async fn wait_for_addresses(process: &mut Process, file: &Path) -> Result<Addres
 }
 
 async fn end_in_peace(process: &mut Process) -> Result<()> {
-    if timeout(STOP_LIMIT, process.ended()).await.is_err() {
+    end_by(process, Instant::now() + STOP_LIMIT).await
+}
+
+/// Waits until a process that was asked to stop has ended, and kills it if it has not by then.
+async fn end_by(process: &mut Process, patience: Instant) -> Result<()> {
+    if timeout_at(patience, process.ended()).await.is_err() {
         process.signal(Signal::SIGKILL)?;
         process.ended().await?;
     }

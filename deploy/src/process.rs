@@ -92,7 +92,9 @@ impl Process {
         let id = Pid::from_raw(i32::try_from(id).context("process ids are small")?);
         match kill(id, signal) {
             Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
-            Err(error) => Err(error).with_context(|| format!("cannot send {signal} to {}", self.name)),
+            Err(error) => {
+                Err(error).with_context(|| format!("cannot send {signal} to {}", self.name))
+            }
         }
     }
 

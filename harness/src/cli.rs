@@ -1,13 +1,22 @@
 //! The arguments of every command.
 
-use std::{net::{IpAddr, SocketAddr}, ops::Range, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use consensus_core::{NodeId, Settings};
 
 /// A laboratory for consensus protocols: Raft and Multi-Paxos under the same failures.
 #[derive(Debug, Parser)]
-#[command(name = "harness", version, max_term_width = 100, after_help = "\
+#[command(
+    name = "harness",
+    version,
+    max_term_width = 100,
+    after_help = "\
 Examples:
   harness run --protocol raft                          kill the leader ten times, on real processes
   harness run --protocol multipaxos --target sim       the same schedule in virtual time
@@ -15,7 +24,8 @@ Examples:
   harness sweep --protocol raft --seeds 0..500         many seeded simulations with every fault
   harness schedules                                    what is bundled
 
-Exit status: 0 the run holds its expectations, 1 it does not, 2 bad arguments or an unreachable target.")]
+Exit status: 0 the run holds its expectations, 1 it does not, 2 bad arguments or an unreachable target."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -125,7 +135,7 @@ pub struct ExperimentArgs {
     #[arg(long, value_enum, default_value_t = Route::Direct)]
     pub via: Route,
     /// Offered operations per second; the schedule's own number if not given.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub rate: Option<f64>,
     /// Keep the replicas' data directories after a run that holds.
     #[arg(long)]
@@ -224,12 +234,63 @@ pub struct SchedulesArgs {
     pub name: Option<String>,
 }
 
+/// How a cluster comes to be that a client at the command line can talk to.
+macro_rules! by_hand {
+    ($examples:literal) => {
+        concat!(
+            "Examples:\n",
+            $examples,
+            "
+A cluster to talk to, started by hand, each line in a terminal of its own:
+  harness replica --protocol raft --members 1,2,3 --node 1 --data /tmp/lab/1 \\
+      --client-address 127.0.0.1:7101 --gossip-address 127.0.0.1:7201
+  harness replica --protocol raft --members 1,2,3 --node 2 --data /tmp/lab/2 \\
+      --client-address 127.0.0.1:7102 --seed-address 127.0.0.1:7201
+  harness replica --protocol raft --members 1,2,3 --node 3 --data /tmp/lab/3 \\
+      --client-address 127.0.0.1:7103 --seed-address 127.0.0.1:7201
+  harness gateway --client-address 127.0.0.1:7100 --seed-address 127.0.0.1:7201
+
+Any replica takes any request to the leader, and so does the gateway. Several --server may be given:
+if one does not answer, the next is asked.
+
+Exit status: 0 done, 1 not as hoped for (see above) or perhaps done, 2 nobody did it, and why."
+        )
+    };
+}
+
+const GET_HELP: &str = by_hand!(
+    "  harness get greeting --server 127.0.0.1:7101
+  harness get greeting --server 127.0.0.1:7100             by way of the gateway
+  harness get greeting --stale --server 127.0.0.1:7103     what this replica has applied
+The value goes to standard output. If the key holds nothing, the exit status is 1.
+"
+);
+
+const PUT_HELP: &str = by_hand!(
+    "  harness put greeting hello --server 127.0.0.1:7101
+  harness put greeting hello --server 127.0.0.1:7101 --server 127.0.0.1:7102
+"
+);
+
+const CAS_HELP: &str = by_hand!(
+    "  harness cas greeting goodbye --expected hello --server 127.0.0.1:7101
+  harness cas greeting hello --absent --server 127.0.0.1:7101
+If the key holds something else, it is left as it is, and the exit status is 1.
+"
+);
+
+const TEST_AND_SET_HELP: &str = by_hand!(
+    "  harness test-and-set lock alice --server 127.0.0.1:7101
+If somebody was first, what the key holds goes to standard output, and the exit status is 1.
+"
+);
+
 /// Where a client at the command line finds the cluster.
 #[derive(Clone, Debug, Args)]
 pub struct ClientArgs {
     /// A replica's or gateway's client address; several may be given.
-    #[arg(long = "server", value_name = "HOST:PORT", required = true)]
-    pub servers: Vec<SocketAddr>,
+    #[arg(long = "server", value_name = "HOST:PORT", required = true, value_parser = parse_server)]
+    pub servers: Vec<String>,
     /// How long to try.
     #[arg(long, value_parser = parse_duration, default_value = "5s")]
     pub timeout: Duration,
@@ -237,6 +298,7 @@ pub struct ClientArgs {
 
 /// `harness get`.
 #[derive(Debug, Args)]
+#[command(after_help = GET_HELP)]
 pub struct GetArgs {
     pub key: String,
     /// Read whatever the replica asked has applied, without asking a quorum.
@@ -248,6 +310,7 @@ pub struct GetArgs {
 
 /// `harness put`.
 #[derive(Debug, Args)]
+#[command(after_help = PUT_HELP)]
 pub struct PutArgs {
     pub key: String,
     pub value: String,
@@ -257,6 +320,7 @@ pub struct PutArgs {
 
 /// `harness cas`.
 #[derive(Debug, Args)]
+#[command(after_help = CAS_HELP)]
 pub struct CasArgs {
     pub key: String,
     /// What the key must hold.
@@ -273,6 +337,7 @@ pub struct CasArgs {
 
 /// `harness test-and-set`.
 #[derive(Debug, Args)]
+#[command(after_help = TEST_AND_SET_HELP)]
 pub struct TestAndSetArgs {
     pub key: String,
     /// What the key holds afterwards, if it held nothing.
@@ -416,9 +481,9 @@ pub struct ReplicaArgs {
     /// A key whose value is part of the replica's state samples.
     #[arg(long)]
     pub watch: Option<String>,
-    /// End when the process that started this one ends.
-    #[arg(long)]
-    pub die_with_parent: bool,
+    /// End when the process of this number, which started this one, ends.
+    #[arg(long, value_name = "PROCESS")]
+    pub die_with_parent: Option<u32>,
     #[command(flatten)]
     pub tuning: Tuning,
 }
@@ -444,9 +509,18 @@ pub struct GatewayArgs {
     /// The gossip address of a replica; several may be given.
     #[arg(long = "seed-address", value_name = "HOST:PORT", required = true)]
     pub seed_addresses: Vec<SocketAddr>,
-    /// End when the process that started this one ends.
-    #[arg(long)]
-    pub die_with_parent: bool,
+    /// End when the process of this number, which started this one, ends.
+    #[arg(long, value_name = "PROCESS")]
+    pub die_with_parent: Option<u32>,
+}
+
+fn parse_server(text: &str) -> Result<String, String> {
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let has_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+    match has_port && !host.is_empty() {
+        true => Ok(text.to_owned()),
+        false => Err("a server is given as HOST:PORT, as in 127.0.0.1:7101".to_owned()),
+    }
 }
 
 fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
@@ -462,7 +536,8 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let number: f64 = number.parse().map_err(|_| format!("'{text}' is no duration, as in 150ms"))?;
+    let number: f64 =
+        number.parse().map_err(|_| format!("'{text}' is no duration, as in 150ms"))?;
     let scale = match unit {
         "ns" => 1e-9,
         "us" => 1e-6,
@@ -475,7 +550,8 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 fn parse_duration_range(text: &str) -> Result<Range<Duration>, String> {
-    let (from, to) = text.split_once("..").ok_or("a range is given as FROM..TO, as in 150ms..300ms")?;
+    let (from, to) =
+        text.split_once("..").ok_or("a range is given as FROM..TO, as in 150ms..300ms")?;
     Ok(parse_duration(from)?..parse_duration(to)?)
 }
 
@@ -518,7 +594,9 @@ mod tests {
             "harness replica --protocol raft --node 1 --members 1,2 --data x".split(' ').collect();
         let arguments = run.experiment.tuning.arguments();
         line.extend(arguments.iter().map(String::as_str));
-        let Command::Replica(replica) = Cli::parse_from(line).command else { panic!("not replica") };
+        let Command::Replica(replica) = Cli::parse_from(line).command else {
+            panic!("not replica")
+        };
         assert_eq!(replica.tuning.arguments(), arguments);
     }
 }

@@ -6,6 +6,7 @@
 mod cli;
 mod commands;
 mod experiment;
+mod interrupt;
 mod plan;
 mod registry;
 mod usage;
@@ -14,10 +15,16 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::{cli::Cli, usage::is_usage};
+use crate::{
+    cli::Cli,
+    usage::{explain, is_usage},
+};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     match commands::dispatch(cli.command) {
         Ok(held) if held => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),
@@ -25,5 +32,16 @@ fn main() -> ExitCode {
             eprintln!("harness: {error:#}");
             ExitCode::from(if is_usage(&error) { 2 } else { 1 })
         }
+    }
+}
+
+fn refuse(error: &clap::Error) -> ExitCode {
+    match explain(error, std::env::args().nth(1).as_deref()) {
+        Some(sentence) => {
+            eprintln!("harness: {sentence}");
+            ExitCode::from(2)
+        }
+        // What was asked for is printed, and that is no mistake.
+        None => error.exit(),
     }
 }

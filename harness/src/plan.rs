@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{ErrorKind, Write as _},
     num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
 };
@@ -39,7 +40,8 @@ impl Plan {
     pub fn new(arguments: &ExperimentArgs) -> Result<Self> {
         let mut schedule = schedule(&arguments.schedule, arguments.seed, arguments.nodes)?;
         if let Some(trials) = arguments.trials {
-            let trials = NonZeroU32::new(trials).ok_or_else(|| usage("a run has at least one trial"))?;
+            let trials =
+                NonZeroU32::new(trials).ok_or_else(|| usage("a run has at least one trial"))?;
             let repeats = schedule.steps.iter_mut().filter_map(|step| step.repeat.as_mut());
             repeats.for_each(|repeat| repeat.times = trials);
         }
@@ -90,16 +92,14 @@ pub fn members(nodes: NonZeroUsize) -> Vec<NodeId> {
 /// a size, the schedule's own; a swarm draws it.
 pub fn schedule(name: &str, seed: u64, nodes: Option<usize>) -> Result<Schedule> {
     let nodes = nodes
-        .map(|nodes| NonZeroUsize::new(nodes).ok_or_else(|| usage("a cluster has at least one replica")))
+        .map(|nodes| {
+            NonZeroUsize::new(nodes).ok_or_else(|| usage("a cluster has at least one replica"))
+        })
         .transpose()?;
     if name == SWARM {
         return Ok(Schedule::swarm(seed, nodes.unwrap_or_else(|| swarm_nodes(seed))));
     }
-    let schedule = named(name)?;
-    match nodes {
-        None => Ok(schedule),
-        Some(nodes) => schedule.with_nodes(nodes).map_err(|error| usage(error.to_string())),
-    }
+    named(name, nodes)
 }
 
 /// The name under which a schedule is drawn from the seed.
@@ -113,24 +113,34 @@ fn swarm_nodes(seed: u64) -> NonZeroUsize {
     NonZeroUsize::new(SWARM_SIZES[which as usize]).expect("no drawn cluster is empty")
 }
 
-/// The bundled schedule of this name, or the one in this file.
-pub fn named(name: &str) -> Result<Schedule> {
-    if let Ok(schedule) = Schedule::bundled(name) {
-        return Ok(schedule);
-    }
+/// The bundled schedule of this name, or the one in this file; for a cluster of its own size, or of
+/// this one.
+pub fn named(name: &str, nodes: Option<NonZeroUsize>) -> Result<Schedule> {
+    let bundled = Schedule::names().iter().find(|bundled| bundled.name == name);
+    let (file, text) = match bundled {
+        Some(bundled) => (format!("{name}.toml"), bundled.text.to_owned()),
+        None => (name.to_owned(), read(name)?),
+    };
+    Schedule::parse_for(&file, &text, nodes).map_err(|error| usage(error.to_string()))
+}
+
+fn read(name: &str) -> Result<String> {
     let path = Path::new(name);
+    let exists = || {
+        let known: Vec<_> = Schedule::names().iter().map(|named| named.name).collect();
+        format!("bundled are: {}; and '{SWARM}' draws one from the seed", known.join(", "))
+    };
     let is_path = path.extension().is_some() || path.components().count() > 1;
     if !is_path && !path.is_file() {
-        let known: Vec<_> = Schedule::names().iter().map(|named| named.name).collect();
+        let exists = exists();
         return Err(usage(format!(
-            "there is no schedule '{name}', bundled or as a file; bundled are: {}; and '{SWARM}' \
-             draws one from the seed",
-            known.join(", ")
+            "there is no schedule '{name}', bundled or as a file; {exists}"
         )));
     }
-    let text = fs::read_to_string(path)
-        .map_err(|error| usage(format!("cannot read the schedule {name}: {error}")))?;
-    Schedule::parse(name, &text).map_err(|error| usage(error.to_string()))
+    fs::read_to_string(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => usage(format!("there is no schedule file {name}; {}", exists())),
+        _ => usage(format!("cannot read the schedule {name}: {error}")),
+    })
 }
 
 /// Refuses parameters under which the protocols cannot work.
@@ -153,11 +163,37 @@ pub fn directory(asked: Option<&Path>, name: &str, stamp: &str) -> Result<PathBu
             path.display()
         )));
     }
-    fs::create_dir_all(&path)
-        .map_err(|error| usage(format!("cannot create {}: {error}", path.display())))?;
-    let probe = path.join(".probe");
-    fs::write(&probe, b"probe")
-        .and_then(|()| fs::remove_file(&probe))
-        .map_err(|error| usage(format!("cannot write to {}: {error}", path.display())))?;
+    fs::create_dir_all(&path).map_err(|error| {
+        let why = if path.is_file() { "a file is there".to_owned() } else { plainly(&error) };
+        usage(format!("cannot create the folder {}: {why}", path.display()))
+    })?;
+    check_writable(&path).map_err(usage)?;
     Ok(path)
+}
+
+/// How much must be left on a disk that is not full, in bytes.
+const ROOM: usize = 1 << 20;
+
+/// Whether something can be written into this folder; otherwise a sentence's beginning that says why
+/// not.
+pub fn check_writable(directory: &Path) -> Result<(), String> {
+    let probe = directory.join(".probe");
+    let written = fs::File::create(&probe).and_then(|mut file| {
+        file.write_all(&vec![1; ROOM])?;
+        file.sync_all()
+    });
+    // Whether or not it could be written whole.
+    let removed = fs::remove_file(&probe);
+    written
+        .and(removed)
+        .map_err(|error| format!("cannot write to {}: {}", directory.display(), plainly(&error)))
+}
+
+/// What the operating system says, in words that need no manual.
+fn plainly(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "the disk is full".to_owned(),
+        ErrorKind::ReadOnlyFilesystem => "the file system is read-only".to_owned(),
+        _ => error.to_string(),
+    }
 }

@@ -33,10 +33,9 @@ pub fn protocols() -> Vec<Entry> {
 /// The protocol of this name.
 pub fn find(name: &str) -> Result<Entry> {
     let known: Vec<_> = protocols().iter().map(|entry| entry.name).collect();
-    protocols()
-        .into_iter()
-        .find(|entry| entry.name == name)
-        .ok_or_else(|| usage(format!("there is no protocol '{name}'; there are: {}", known.join(", "))))
+    protocols().into_iter().find(|entry| entry.name == name).ok_or_else(|| {
+        usage(format!("there is no protocol '{name}'; there are: {}", known.join(", ")))
+    })
 }
 
 fn entry<P: Protocol>(summary: &'static str) -> Entry {

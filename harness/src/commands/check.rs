@@ -1,10 +1,6 @@
 //! `harness check`: the verdicts on what was recorded.
 
-use std::{
-    fs::File,
-    io::BufReader,
-    path::Path,
-};
+use std::{fs::File, io::BufReader, path::Path};
 
 use anyhow::Result;
 use checker::{Evidence, Limits, Verdicts, linearizable};
@@ -14,7 +10,11 @@ use crate::{cli::CheckArgs, usage::usage};
 
 /// Judges a run directory by everything in it, or a history by its answers alone.
 pub fn check(arguments: &CheckArgs) -> Result<bool> {
-    if arguments.path.is_dir() { check_run(&arguments.path) } else { check_history(&arguments.path) }
+    if arguments.path.is_dir() {
+        check_run(&arguments.path)
+    } else {
+        check_history(&arguments.path)
+    }
 }
 
 fn check_run(directory: &Path) -> Result<bool> {

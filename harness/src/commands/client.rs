@@ -5,7 +5,7 @@ use consensus_core::{
     NodeId,
     history::{Call, Outcome},
 };
-use replica::client::{Client, ClientOptions};
+use replica::client::{Client, ClientOptions, Performed};
 
 use crate::{
     cli::{CasArgs, ClientArgs, GetArgs, PutArgs, TestAndSetArgs},
@@ -14,7 +14,12 @@ use crate::{
 
 /// Reads a key, and prints what it holds.
 pub fn get(arguments: &GetArgs) -> Result<bool> {
-    let answer = ask(&arguments.client, &arguments.key, &Call::Get)?;
+    let answer = match arguments.stale {
+        false => ask(&arguments.client, &arguments.key, &Call::Get)?,
+        true => {
+            ask_with(&arguments.client, async |client| client.read_stale(&arguments.key).await)?
+        }
+    };
     match &answer.held {
         Some(value) => println!("{value}"),
         None => eprintln!("{} holds nothing", arguments.key),
@@ -67,6 +72,13 @@ fn before(answer: &Answer) -> String {
 }
 
 fn ask(arguments: &ClientArgs, key: &str, call: &Call) -> Result<Answer> {
+    ask_with(arguments, async |client| client.perform(key, call).await)
+}
+
+fn ask_with(
+    arguments: &ClientArgs,
+    request: impl AsyncFnOnce(&Client) -> Performed,
+) -> Result<Answer> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -74,13 +86,16 @@ fn ask(arguments: &ClientArgs, key: &str, call: &Call) -> Result<Answer> {
     // Which node is behind which address does not matter: an answer that names the leader's node
     // makes the client try the others in turn.
     let servers = (1..).map(|n| NodeId(u64::MAX - n)).zip(&arguments.servers);
-    let servers = servers.map(|(node, address)| (node, address.to_string()));
+    let servers = servers.map(|(node, address)| (node, address.clone()));
     let options = ClientOptions { deadline: arguments.timeout, ..ClientOptions::default() };
     let client = Client::new(servers, options).context("cannot make a client")?;
-    let performed = runtime.block_on(client.perform(key, call));
+    let performed = runtime.block_on(request(&client));
+    let asked = arguments.servers.join(", ");
     match performed.outcome {
         Outcome::Ok { changed, held, revision } => Ok(Answer { changed, held, revision }),
-        Outcome::Failed(why) => Err(usage(format!("certainly not done: {why}"))),
-        Outcome::Unknown(why) => Err(anyhow::anyhow!("perhaps done, perhaps not: {why}")),
+        Outcome::Failed(why) => Err(usage(format!("certainly not done by {asked}: {why}"))),
+        Outcome::Unknown(why) => {
+            Err(anyhow::anyhow!("perhaps done by {asked}, perhaps not: {why}"))
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! `harness compare`: several protocols under the same schedule, one report.
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use consensus_core::Draw;
 
-use super::run::{execute, holds, tell};
+use super::run::{Carried, execute, holds, tell};
 use crate::{
     cli::CompareArgs,
     experiment,
+    interrupt::Interrupts,
     plan::{self, Plan},
     registry::{self, Entry},
     usage::usage,
@@ -28,20 +29,29 @@ pub fn compare(arguments: &CompareArgs) -> Result<bool> {
     let directory = plan::directory(asked, &name, &experiment::stamp())?;
     let mut records = Vec::new();
     let mut held = true;
-    for run in 0..arguments.runs {
+    let interrupts = Interrupts::of(plan.target)?;
+    'runs: for run in 0..arguments.runs {
         let plan = plan.with_seed(plan.seed.wrapping_add(run));
         for protocol in in_drawn_order(&protocols, plan.seed) {
             eprintln!("{} under {}, seed {}", protocol.name, plan.schedule.name, plan.seed);
             let own = directory.join(format!("{}-{}", protocol.name, plan.seed));
-            let (record, summary) = execute(&plan, protocol, &own)?;
+            let Carried { record, summary, failure } = execute(&plan, protocol, &own, &interrupts)?;
+            if let Some(failure) = failure {
+                let kept = own.join("report.html");
+                return Err(anyhow!("{failure}\n  what was measured: {}", kept.display()));
+            }
             held &= holds(&summary);
-            let partial = record.metadata.partial;
             records.push(record);
-            if partial {
+            if interrupts.came() {
                 held = false;
-                break;
+                break 'runs;
             }
         }
+    }
+    if let [record] = &records[..] {
+        let own = directory.join(format!("{}-{}", record.metadata.protocol, record.metadata.seed));
+        tell(&records, &[reports::Summary::of(record)], &own);
+        return Ok(false);
     }
     let place = |name: &str| protocols.iter().position(|protocol| protocol.name == name);
     records.sort_by_key(|record| (record.metadata.seed, place(&record.metadata.protocol)));
@@ -55,7 +65,9 @@ fn protocols(names: &[String]) -> Result<Vec<Entry>> {
     for name in names {
         let entry = registry::find(name)?;
         if protocols.iter().any(|known| known.name == entry.name) {
-            return Err(usage(format!("'{name}' is named twice: a comparison needs two protocols")));
+            return Err(usage(format!(
+                "'{name}' is named twice: a comparison needs two protocols"
+            )));
         }
         protocols.push(entry);
     }

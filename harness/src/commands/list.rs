@@ -12,7 +12,7 @@ pub fn schedules(arguments: &SchedulesArgs) -> Result<bool> {
             let named = Schedule::names().iter().find(|named| named.name == name);
             match named {
                 Some(named) => print!("{}", named.text),
-                None => print!("{}", plan::named(name)?.to_toml()),
+                None => print!("{}", plan::named(name, None)?.to_toml()),
             }
         }
         None => {

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use reports::{RunRecord, Summary};
 
 use crate::{
     cli::{RunArgs, Target},
     experiment,
+    interrupt::Interrupts,
     plan::{self, Plan},
     registry::{self, Entry},
 };
@@ -19,20 +20,45 @@ pub fn run(arguments: &RunArgs) -> Result<bool> {
     let name = format!("{}-{}-{}", protocol.name, plan.schedule.name, plan.target);
     let asked = arguments.experiment.out.as_deref();
     let directory = plan::directory(asked, &name, &experiment::stamp())?;
-    let (record, summary) = execute(&plan, &protocol, &directory)?;
-    tell(&[record], &[summary.clone()], &directory);
-    Ok(holds(&summary))
+    let interrupts = Interrupts::of(plan.target)?;
+    let Carried { record, summary, failure } = execute(&plan, &protocol, &directory, &interrupts)?;
+    let held = holds(&summary);
+    tell(&[record], &[summary], &directory);
+    match failure {
+        None => Ok(held),
+        Some(failure) => Err(anyhow!("{failure}")),
+    }
+}
+
+/// A plan that was carried out.
+pub struct Carried {
+    /// What was seen.
+    pub record: RunRecord,
+    /// The same in numbers.
+    pub summary: Summary,
+    /// What broke, if that is why it ended.
+    pub failure: Option<String>,
 }
 
 /// Carries a plan out with one protocol, and leaves a run directory.
-pub fn execute(plan: &Plan, protocol: &Entry, directory: &Path) -> Result<(RunRecord, Summary)> {
+pub fn execute(
+    plan: &Plan,
+    protocol: &Entry,
+    directory: &Path,
+    interrupts: &Interrupts,
+) -> Result<Carried> {
     let raw = match plan.target {
         Target::Sim => experiment::raw((protocol.simulate)(&experiment::simulation(plan)))?,
-        Target::Local => experiment::local(plan, protocol, directory)?,
+        Target::Local => experiment::local(plan, protocol, directory, interrupts)?,
     };
+    let failure = raw.failure.clone();
     let record = experiment::assemble(plan, protocol.name, command_line(), raw)?;
-    let summary = reports::save(&record, directory)?;
-    Ok((record, summary))
+    let saved = reports::save(&record, directory);
+    let summary = saved.map_err(|error| match plan::check_writable(directory) {
+        Err(why) => anyhow!("{why}: the report could not be written"),
+        Ok(()) => error.into(),
+    })?;
+    Ok(Carried { record, summary, failure })
 }
 
 /// Whether a run held everything that was expected of it.

@@ -5,7 +5,9 @@ use std::{fs, path::Path, time::Duration};
 use anyhow::{Context, Result};
 use consensus_core::NodeId;
 use faults::LinkRules;
-use replica::{Listen, Parent, ReplicaConfig, Sampling, client::ClientOptions, gateway::GatewayConfig, storage};
+use replica::{
+    Listen, Parent, ReplicaConfig, Sampling, client::ClientOptions, gateway::GatewayConfig, storage,
+};
 
 use crate::{
     cli::{GatewayArgs, ReplicaArgs, StorageKind},
@@ -78,12 +80,13 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .context("cannot start the runtime")
 }
 
-const fn parent(die_with_it: bool) -> Parent {
-    if die_with_it { Parent::DieWith } else { Parent::Outlive }
+fn parent(die_with: Option<u32>) -> Parent {
+    die_with.map_or(Parent::Outlive, Parent::DieWith)
 }
 
 fn link_rules(path: &Path) -> Result<LinkRules> {
     let shown = path.display();
     let text = fs::read(path).map_err(|error| usage(format!("cannot read {shown}: {error}")))?;
-    serde_json::from_slice(&text).map_err(|error| usage(format!("{shown} holds no link rules: {error}")))
+    serde_json::from_slice(&text)
+        .map_err(|error| usage(format!("{shown} holds no link rules: {error}")))
 }

@@ -167,7 +167,8 @@ fn judge(raw: &Raw, converged: bool) -> Option<String> {
 }
 
 fn count(raw: &Raw, simulated: Duration) -> Counts {
-    let struck: Vec<_> = raw.resolved.trials.iter().filter_map(|trial| Strike::of(trial, raw)).collect();
+    let struck: Vec<_> =
+        raw.resolved.trials.iter().filter_map(|trial| Strike::of(trial, raw)).collect();
     let mut counts = Counts { simulated, damaged: raw.damaged, ..Counts::default() };
     for strike in &struck {
         *counts.fired.entry(strike.kind).or_default() += 1;

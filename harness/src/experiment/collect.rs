@@ -66,7 +66,8 @@ fn applied_files(directory: &Path) -> Result<Vec<(u64, PathBuf)>> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let incarnation = name.strip_prefix("applied-").and_then(|rest| rest.strip_suffix(".jsonl"));
+        let incarnation =
+            name.strip_prefix("applied-").and_then(|rest| rest.strip_suffix(".jsonl"));
         if let Some(incarnation) = incarnation.and_then(|number| number.parse().ok()) {
             files.push((incarnation, path));
         }

@@ -27,7 +27,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::plan::Plan;
+use crate::{cli::Route, plan::Plan};
 
 /// How much longer than its deadline an operation may be waited for at the end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -43,11 +43,13 @@ const GATEWAY: NodeId = NodeId(u64::MAX);
 /// A thread of its own sends each operation when it is meant to be sent: the timers of the
 /// asynchronous runtime tick in milliseconds, and what they are late would count as latency.
 pub struct Load {
+    client: Arc<Client>,
     control: mpsc::Sender<Control>,
     pacer: Option<JoinHandle<()>>,
     completions: UnboundedReceiver<Completed>,
     operations: Vec<Operation>,
     deadline: Duration,
+    route: Route,
 }
 
 /// An operation that has come to its end.
@@ -82,13 +84,30 @@ impl Load {
         let client = Client::new(servers, options).context("cannot make the clients")?;
         let (control, commands) = mpsc::channel();
         let (teller, completions) = unbounded_channel();
-        let sender = Sender { client: Arc::new(client), teller, runtime: Handle::current() };
+        let client = Arc::new(client);
+        let sender = Sender { client: Arc::clone(&client), teller, runtime: Handle::current() };
         let workload = Workload::new(&plan.schedule.load, plan.seed);
         let pacer = thread::Builder::new()
             .name("pacer".to_owned())
             .spawn(move || pace(workload, begin, &commands, &sender))
             .context("cannot start the pacer")?;
-        Ok(Self { control, pacer: Some(pacer), completions, operations: Vec::new(), deadline })
+        let operations = Vec::new();
+        Ok(Self {
+            client,
+            control,
+            pacer: Some(pacer),
+            completions,
+            operations,
+            deadline,
+            route: plan.via,
+        })
+    }
+
+    /// Learns where a replica listens now; clients of a gateway need not know.
+    pub fn locate(&self, node: NodeId, address: SocketAddr) {
+        if self.route == Route::Direct {
+            self.client.locate(node, &address.to_string());
+        }
     }
 
     /// Multiplies the load from now on.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::Path, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use consensus_core::{NodeId, Time};
 use deploy::{LocalCluster, LocalSpec};
 use faults::{Action, Director, Effect, Observation};
@@ -16,15 +16,23 @@ use super::{
     Raw, Recovery, collect,
     load::{Completed, Load},
     progress::Progress,
-    watch::{self, Ledger, News, Watch},
+    watch::{self, Heard, Ledger, News, Watch},
 };
-use crate::{cli::Route, plan::Plan, registry::Entry};
+use crate::{
+    cli::Route,
+    interrupt::Interrupts,
+    plan::{self, Plan},
+    registry::Entry,
+};
 
 /// How long the replicas may take to find each other and elect a leader.
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long the replicas may take to agree after the load has ended.
 const AGREE_WITHIN: Duration = Duration::from_secs(15);
+
+/// The same, if somebody waits for the end of a run that was interrupted.
+const AGREE_WITHIN_IF_INTERRUPTED: Duration = Duration::from_secs(3);
 
 /// How often replicas are asked how far they are, while that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -33,7 +41,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const COSTS_EVERY: Duration = Duration::from_millis(200);
 
 /// Runs a plan on this machine. Whatever happens, no process is left behind.
-pub fn local(plan: &Plan, protocol: &Entry, directory: &Path) -> Result<Raw> {
+///
+/// A run that breaks, or that somebody interrupts, once the cluster served keeps what was measured
+/// until then: it is partial.
+pub fn local(
+    plan: &Plan,
+    protocol: &Entry,
+    directory: &Path,
+    interrupts: &Interrupts,
+) -> Result<Raw> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -43,19 +59,36 @@ pub fn local(plan: &Plan, protocol: &Entry, directory: &Path) -> Result<Raw> {
     runtime.block_on(async {
         let spec = spec(plan, protocol, directory)?;
         let progress = Progress::new(plan.schedule.trial_count());
-        progress.stage("starting the replicas");
-        let cluster = LocalCluster::start(spec).await?;
-        Run::new(plan, cluster, progress)?.to_the_end(plan, directory).await
+        let ready = async {
+            progress.stage("starting the replicas");
+            let cluster = LocalCluster::start(spec).await?;
+            let mut run = Run::new(plan, cluster, progress)?;
+            run.wait_until_ready(plan).await?;
+            Ok(run)
+        };
+        // What is dropped unfinished takes its processes with it.
+        let run = tokio::select! {
+            run = ready => run.map_err(|error| disk_trouble(directory).unwrap_or(error))?,
+            () = interrupts.come() => bail!("interrupted before the cluster served: nothing was measured"),
+        };
+        run.carry_through(plan, directory, interrupts).await
     })
+}
+
+/// Whether nothing can be written there any more: whatever broke, broke for that, and that is all
+/// that is worth saying.
+fn disk_trouble(directory: &Path) -> Option<Error> {
+    let why = plan::check_writable(directory).err()?;
+    Some(anyhow!("{why}: the run was ended, and nothing of it could be kept"))
 }
 
 fn spec(plan: &Plan, protocol: &Entry, directory: &Path) -> Result<LocalSpec> {
     let executable = std::env::current_exe().context("cannot find this executable")?;
     let directory = std::path::absolute(directory).context("cannot name the run's folder")?;
     let members: Vec<_> = plan.members().iter().map(NodeId::to_string).collect();
-    let mut replica: Vec<String> = ["--protocol", protocol.name, "--die-with-parent"]
-        .map(str::to_owned)
-        .into();
+    let die_with_this = ["--die-with-parent".to_owned(), std::process::id().to_string()];
+    let mut replica: Vec<String> = ["--protocol", protocol.name].map(str::to_owned).into();
+    replica.extend(die_with_this.clone());
     replica.extend(["--members".to_owned(), members.join(",")]);
     replica.extend(["--storage".to_owned(), plan.storage.to_string()]);
     replica.extend(["--seed".to_owned(), plan.seed.to_string()]);
@@ -63,7 +96,8 @@ fn spec(plan: &Plan, protocol: &Entry, directory: &Path) -> Result<LocalSpec> {
         replica.extend(["--watch".to_owned(), key.clone()]);
     }
     replica.extend(plan.tuning.arguments());
-    let gateway = matches!(plan.via, Route::Gateway).then(|| vec!["--die-with-parent".into()]);
+    let gateway =
+        matches!(plan.via, Route::Gateway).then(|| die_with_this.map(OsString::from).into());
     Ok(LocalSpec {
         executable,
         directory,
@@ -82,8 +116,20 @@ struct Run {
     news: UnboundedReceiver<News>,
     reports: UnboundedReceiver<Report>,
     tellers: Tellers,
+    heard: Heard,
     ledger: Ledger,
-    partial: bool,
+}
+
+/// How a run came to its end.
+enum Ending {
+    /// The schedule is over, and all replicas hold the same.
+    Complete,
+    /// The replicas do not come to hold the same.
+    Disagreed,
+    /// Somebody did not want to wait.
+    Interrupted,
+    /// Something broke.
+    Broken(Error),
 }
 
 /// Where those who watch a replica tell what they see.
@@ -105,37 +151,53 @@ impl Run {
             news,
             reports,
             tellers: Tellers { news: news_teller, reports: reports_teller },
+            heard: Heard::for_schedule(&plan.schedule),
             ledger: Ledger::default(),
-            partial: false,
         };
         plan.members().into_iter().for_each(|node| run.follow(node));
         Ok(run)
     }
 
-    async fn to_the_end(mut self, plan: &Plan, directory: &Path) -> Result<Raw> {
-        self.wait_until_ready(plan).await?;
+    async fn carry_through(
+        mut self,
+        plan: &Plan,
+        directory: &Path,
+        interrupts: &Interrupts,
+    ) -> Result<Raw> {
         let before = self.ledger.clone();
         let addresses = self.cluster.addresses();
-        let servers: BTreeMap<_, _> = addresses.iter().map(|(&node, at)| (node, at.client)).collect();
+        let servers: BTreeMap<_, _> =
+            addresses.iter().map(|(&node, at)| (node, at.client)).collect();
         let ready = clock::now();
         let mut load = Load::start(plan, &servers, self.cluster.gateway(), ready)?;
         self.director.observe(ready, Observation::Ready);
         self.progress.stage("the load runs");
-        self.drive(&mut load).await?;
+        let driven = self.drive(&mut load, interrupts).await;
         let end = clock::now();
         self.progress.stage("the clients finish");
         let operations = load.finish().await;
-        self.progress.stage("the replicas come to agree");
-        let agreed = self.wait_until_agreed(plan).await?;
+        let mut ending = match driven {
+            Err(error) => Ending::Broken(error),
+            Ok(()) => self.wait_until_agreed(plan, interrupts).await.unwrap_or_else(Ending::Broken),
+        };
         self.progress.finish();
+        if let Err(error) = self.cluster.shut_down().await
+            && !matches!(ending, Ending::Broken(_))
+        {
+            ending = Ending::Broken(error);
+        }
+        if let Ending::Broken(_) = ending
+            && let Some(error) = disk_trouble(directory)
+        {
+            return Err(error);
+        }
         let data: Vec<_> = plan
             .members()
             .into_iter()
             .map(|node| (node, self.cluster.data_directory(node)))
             .collect();
-        self.cluster.shut_down().await?;
         let collected = collect::collect(&data)?;
-        if !plan.keep_data && agreed {
+        if !plan.keep_data && matches!(ending, Ending::Complete | Ending::Interrupted) {
             collect::discard(&directory.join("data"))?;
         }
         let healed = self.director.healed_at();
@@ -157,7 +219,11 @@ impl Run {
             counters: self.ledger.since(&before),
             damaged: self.ledger.damaged(),
             durability: self.ledger.durability(),
-            partial: self.partial || !agreed,
+            partial: !matches!(ending, Ending::Complete),
+            failure: match ending {
+                Ending::Broken(error) => Some(format!("{error:#}")),
+                Ending::Complete | Ending::Disagreed | Ending::Interrupted => None,
+            },
         })
     }
 
@@ -165,7 +231,7 @@ impl Run {
     fn follow(&self, node: NodeId) {
         let address = self.cluster.addresses()[&node].client;
         let Tellers { news, reports } = self.tellers.clone();
-        tokio::spawn(watch::follow(self.watch.clone(), address, news));
+        tokio::spawn(watch::follow(self.watch.clone(), address, self.heard, news));
         let watch = self.watch.clone();
         tokio::spawn(async move {
             // A frozen replica answers nothing for a while; a dead one refuses the connection.
@@ -196,45 +262,54 @@ impl Run {
                     watch::describe(&reports)
                 );
             }
-            tokio::select! {
-                () = sleep(LOOK_EVERY) => {}
-                _ = tokio::signal::ctrl_c() => bail!("interrupted before the cluster served"),
-            }
+            sleep(LOOK_EVERY).await;
         }
     }
 
-    /// Waits until all replicas hold the same; `false` if they do not in time.
-    async fn wait_until_agreed(&mut self, plan: &Plan) -> Result<bool> {
+    /// Waits until all replicas hold the same, though not for ever.
+    async fn wait_until_agreed(&mut self, plan: &Plan, interrupts: &Interrupts) -> Result<Ending> {
+        self.progress.stage("the replicas come to agree");
         let since = Instant::now();
         let nodes = plan.members();
         loop {
-            self.welcome().await?;
+            let interrupted = interrupts.came();
+            self.cluster.arrivals().await?;
             let reports = self.watch.reports(self.cluster.addresses(), &nodes).await;
             let agreed = watch::all_agree(&reports, nodes.len());
             let told = watch::describe(&reports);
             reports.into_values().for_each(|report| self.ledger.note(report));
-            if agreed {
-                return Ok(true);
+            match (agreed, interrupted) {
+                (true, false) => return Ok(Ending::Complete),
+                (true, true) => return Ok(Ending::Interrupted),
+                (false, true) if since.elapsed() > AGREE_WITHIN_IF_INTERRUPTED => {
+                    return Ok(Ending::Interrupted);
+                }
+                (false, _) if since.elapsed() > AGREE_WITHIN => {
+                    self.progress.say(&format!("the replicas do not agree: {told}"));
+                    return Ok(Ending::Disagreed);
+                }
+                (false, _) => {}
             }
             self.check_processes()?;
-            if since.elapsed() > AGREE_WITHIN {
-                self.progress.say(&format!("the replicas do not agree: {told}"));
-                return Ok(false);
-            }
             sleep(LOOK_EVERY).await;
         }
     }
 
     /// Carries the schedule out, until it is over or somebody interrupts.
-    async fn drive(&mut self, load: &mut Load) -> Result<()> {
-        let interrupted = tokio::signal::ctrl_c();
+    async fn drive(&mut self, load: &mut Load, interrupts: &Interrupts) -> Result<()> {
+        let interrupted = interrupts.come();
         tokio::pin!(interrupted);
+        let mut looked = Instant::now();
         while !self.director.finished() {
             for action in self.director.poll(clock::now()) {
                 self.carry_out(action, load).await?;
             }
-            self.welcome().await?;
-            self.check_processes()?;
+            self.welcome(load).await?;
+            // Looking is a system call for each process: not at each of a thousand events.
+            if looked.elapsed() >= LOOK_EVERY {
+                self.check_processes()?;
+                looked = Instant::now();
+            }
             let next = self.director.next_wakeup().unwrap_or(Time(u64::MAX));
             let wait = next.since(clock::now()).min(LOOK_EVERY);
             tokio::select! {
@@ -247,9 +322,7 @@ impl Run {
                 Some(completed) = load.completed() => self.acknowledged(&completed),
                 Some(report) = self.reports.recv() => self.ledger.note(report),
                 () = sleep(wait) => {}
-                _ = &mut interrupted => {
-                    self.progress.say("interrupted: healing, and keeping what was measured");
-                    self.partial = true;
+                () = &mut interrupted => {
                     for action in self.director.abort(clock::now()) {
                         self.carry_out(action, load).await?;
                     }
@@ -296,10 +369,11 @@ impl Run {
         }
     }
 
-    /// Takes notice of replicas that listen again.
-    async fn welcome(&mut self) -> Result<()> {
+    /// Takes notice of replicas that listen again, perhaps on another port.
+    async fn welcome(&mut self, load: &Load) -> Result<()> {
         for node in self.cluster.arrivals().await? {
             self.director.observe(clock::now(), Observation::Up { node });
+            load.locate(node, self.cluster.addresses()[&node].client);
             self.follow(node);
         }
         Ok(())

@@ -17,7 +17,7 @@ use consensus_core::{
     NodeId, Time,
     history::{Applied, Call, Observed, Operation, Sample},
 };
-use faults::{Resolved, director::Trial};
+use faults::{Resolved, director::Trial, links::Channel, schedule::Fault};
 use reports::{Clock, Counters, ElectionTiming, FaultBand, Metadata, RunRecord, Setting};
 
 use crate::{cli::Target, plan::Plan};
@@ -55,6 +55,8 @@ pub struct Raw {
     pub durability: String,
     /// Whether the run ended before its schedule.
     pub partial: bool,
+    /// What broke, if that is why it ended.
+    pub failure: Option<String>,
 }
 
 /// How long the cluster took to stand again after the last fault was healed; `None`: too long.
@@ -71,7 +73,8 @@ impl Recovery {
     pub fn served_after(healed: Option<Time>, operations: &[Operation]) -> Option<Duration> {
         let changes = operations.iter().filter(|operation| operation.call != Call::Get);
         let acknowledged = changes.filter(|operation| operation.outcome.is_ok());
-        let first = acknowledged.filter_map(|op| op.completed.filter(|&at| Some(at) >= healed)).min();
+        let first =
+            acknowledged.filter_map(|op| op.completed.filter(|&at| Some(at) >= healed)).min();
         healed.zip(first).map(|(from, to)| to.since(from))
     }
 }
@@ -127,12 +130,19 @@ pub fn assemble(plan: &Plan, protocol: &str, command: String, raw: Raw) -> Resul
         states: raw.states,
     };
     record.expectations = judge::expectations(&plan.schedule, &record, raw.recovery, raw.damaged);
+    record.expectations.extend(raw.failure.as_deref().map(judge::broken));
     Ok(record)
 }
 
 /// The faults as bands on the run's own clock.
 fn bands(resolved: &Resolved, ready: Time) -> Vec<FaultBand> {
-    let repeats = |step: &str| resolved.schedule.steps.iter().any(|s| s.id == step && s.times() > 1);
+    let repeats =
+        |step: &str| resolved.schedule.steps.iter().any(|s| s.id == step && s.times() > 1);
+    let cuts = |step: &str| {
+        let step = resolved.schedule.steps.iter().find(|known| known.id == step);
+        let fault = step.map(|step| &step.fault);
+        matches!(fault, Some(Fault::Partition(cut)) if cut.channel != Some(Channel::Gossip))
+    };
     let band = |trial: &Trial| {
         Some(FaultBand {
             step: trial.step.clone(),
@@ -140,6 +150,7 @@ fn bands(resolved: &Resolved, ready: Time) -> Vec<FaultBand> {
             kind: trial.kind.to_string(),
             label: label(trial),
             nodes: trial.nodes.clone(),
+            links: if cuts(&trial.step) { trial.links.clone() } else { Vec::new() },
             start: ready + trial.began?,
             end: trial.ended.map(|ended| ready + ended),
         })

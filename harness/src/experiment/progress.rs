@@ -62,7 +62,8 @@ impl Progress {
             Phase::Begin => self.begin(at, action),
             Phase::During => {}
             Phase::End => {
-                let mine = |open: &OpenTrial| open.step == action.step && open.trial == action.trial;
+                let mine =
+                    |open: &OpenTrial| open.step == action.step && open.trial == action.trial;
                 if self.open.as_ref().is_some_and(mine) {
                     self.tell();
                 }

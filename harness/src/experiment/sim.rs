@@ -43,6 +43,7 @@ pub fn raw(recording: Recording) -> Result<Raw> {
         end: end.unwrap_or(ready),
         durability: "simulated disk: what is synced survives".to_owned(),
         partial: recording.healed.is_none(),
+        failure: None,
         resolved: recording.resolved,
         operations: recording.operations,
         applied: recording.applied,

@@ -9,6 +9,10 @@ use std::{
 use anyhow::{Context, Result};
 use consensus_core::{NodeId, history::Observed};
 use deploy::Addresses;
+use faults::{
+    Schedule,
+    schedule::{Anchor, Step, Target},
+};
 use futures::future::join_all;
 use replica::http::server::Report;
 use reports::Counters;
@@ -23,6 +27,32 @@ const MAX_LINE: usize = 64 << 10;
 /// Something that a replica noted.
 #[derive(Clone, Debug)]
 pub struct News(pub Observed);
+
+/// How much of what replicas note is followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Heard {
+    /// Everything.
+    Everything,
+    /// All but what happens at every operation. Following that costs about as much as the
+    /// operations do, and on the same machine that is measured as the protocol's.
+    Seldom,
+}
+
+impl Heard {
+    /// As little as the steps of this schedule can do with.
+    pub fn for_schedule(schedule: &Schedule) -> Self {
+        let follows_commits = |step: &Step| {
+            let targets = step.fault.targets();
+            let stalest =
+                || targets.iter().any(|(_, words)| words.iter().any(|t| t == Target::Stalest));
+            step.at.after == Anchor::Commit || stalest()
+        };
+        match schedule.steps.iter().any(follows_commits) {
+            true => Self::Everything,
+            false => Self::Seldom,
+        }
+    }
+}
 
 /// Asks replicas.
 #[derive(Clone, Debug)]
@@ -63,8 +93,14 @@ impl Watch {
 }
 
 /// Passes on what a replica notes, until its process ends or nobody listens.
-pub async fn follow(watch: Watch, address: SocketAddr, teller: UnboundedSender<News>) {
-    let url = format!("http://{address}/admin/events");
+pub async fn follow(
+    watch: Watch,
+    address: SocketAddr,
+    heard: Heard,
+    teller: UnboundedSender<News>,
+) {
+    let routine = heard == Heard::Everything;
+    let url = format!("http://{address}/admin/events?routine={routine}");
     let Ok(mut stream) = watch.http.get(url).send().await else { return };
     let mut line = Vec::new();
     while let Ok(Some(chunk)) = stream.chunk().await {
