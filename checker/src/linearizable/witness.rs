@@ -45,9 +45,7 @@ fn span(register: &Register<'_>, operation: usize) -> Span {
 /// Whether this order explains every answer and contradicts no clock. Operations that touch overlap,
 /// except that a client ends one before it begins the next.
 fn is_linearization(register: &Register<'_>, order: &[usize]) -> bool {
-    let mut missing: Vec<bool> =
-        register.meanings.iter().map(|meaning| meaning.answered.is_some()).collect();
-    let mut taken = vec![false; missing.len()];
+    let mut taken = vec![false; register.operations.len()];
     let mut state = NOTHING;
     let mut last_begun = 0;
     let mut last_of_client: BTreeMap<u64, Span> = BTreeMap::new();
@@ -62,12 +60,12 @@ fn is_linearization(register: &Register<'_>, order: &[usize]) -> bool {
             return false;
         }
         taken[operation] = true;
-        missing[operation] = false;
         state = transition.next.unwrap_or(state);
         last_begun = last_begun.max(begun);
         *own = span.max(*own);
     }
-    !missing.contains(&true)
+    let mut all = register.meanings.iter().zip(taken);
+    all.all(|(meaning, taken)| taken || meaning.answered.is_none())
 }
 
 /// The order that the log suggests; `None` if it lacks an acknowledged change, or if some answer has
@@ -181,5 +179,78 @@ impl Eras {
             Guard::Not(state) if self.states[from] != state => Some(from),
             Guard::Not(_) => Some(self.next_other[from]).filter(|&era| era < self.states.len()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use consensus_core::{
+        SessionId, Time,
+        history::{Call, Operation, Outcome},
+    };
+
+    use super::*;
+
+    fn operation(client: u64, call: Call, span: (u64, u64), held: Option<&str>) -> Operation {
+        let (changed, held) = (call != Call::Get, held.map(str::to_owned));
+        Operation {
+            client,
+            session: SessionId(0),
+            sequence: 0,
+            key: "x".to_owned(),
+            call,
+            intended: Time(span.0),
+            invoked: Time(span.0),
+            completed: Some(Time(span.1)),
+            outcome: Outcome::Ok { changed, held, revision: 0 },
+        }
+    }
+
+    fn put(client: u64, span: (u64, u64), value: &str) -> Operation {
+        operation(client, Call::Put(value.to_owned()), span, None)
+    }
+
+    fn get(client: u64, span: (u64, u64), held: &str) -> Operation {
+        operation(client, Call::Get, span, Some(held))
+    }
+
+    fn accepts(operations: &[Operation], order: &[usize]) -> bool {
+        let register = Register::new(operations.iter().collect(), |_| NO_HINT);
+        is_linearization(&register, order)
+    }
+
+    #[test]
+    fn every_answered_operation_is_taken_once_and_fits() {
+        let history = [put(1, (0, 50), "a"), put(2, (0, 50), "b"), get(3, (0, 50), "a")];
+        assert!(accepts(&history, &[0, 2, 1]));
+        assert!(accepts(&history, &[1, 0, 2]));
+        assert!(!accepts(&history, &[0, 1, 2]), "the answer does not fit");
+        assert!(!accepts(&history, &[0, 2]), "an acknowledged write is missing");
+        assert!(!accepts(&history, &[0, 1]), "a read is missing");
+        assert!(!accepts(&history, &[0, 1, 0, 2]), "a write is taken twice");
+    }
+
+    #[test]
+    fn only_what_may_have_happened_is_taken() {
+        let mut lost = put(1, (0, 50), "a");
+        lost.outcome = Outcome::Unknown("timeout".into());
+        let refused = Operation { outcome: Outcome::Failed("no".into()), ..lost.clone() };
+        let read = get(2, (60, 70), "a");
+        assert!(accepts(&[lost.clone(), read.clone()], &[0, 1]), "it may be late");
+        assert!(accepts(std::slice::from_ref(&lost), &[]), "it may have vanished");
+        assert!(!accepts(&[lost, read.clone()], &[1]));
+        assert!(!accepts(&[refused, read], &[0, 1]), "a refused write never happens");
+    }
+
+    #[test]
+    fn the_order_follows_the_clock_and_each_client() {
+        let apart = [put(1, (0, 10), "a"), put(2, (11, 20), "b")];
+        assert!(accepts(&apart, &[0, 1]));
+        assert!(!accepts(&apart, &[1, 0]));
+        let touching = [put(1, (0, 10), "a"), put(2, (10, 20), "b")];
+        assert!(accepts(&touching, &[1, 0]));
+        let in_turn = [put(1, (0, 10), "a"), put(1, (10, 20), "b")];
+        assert!(accepts(&in_turn, &[0, 1]));
+        assert!(!accepts(&in_turn, &[1, 0]));
     }
 }
