@@ -43,7 +43,8 @@ impl Goodput {
 /// The median goodput before the first fault. The first second is left out where there is more:
 /// clients connect in it.
 fn baseline(record: &RunRecord, per_s: &[f64]) -> Option<f64> {
-    let first = record.faults.iter().map(|fault| fault.start).min();
+    let disturbing = record.faults.iter().filter(|fault| fault.disturbs());
+    let first = disturbing.map(|fault| fault.start).min();
     let until = first.map_or(per_s.len(), |at| (record.seconds(at).max(0.0) / BIN_S) as usize);
     let warm = (1.0 / BIN_S) as usize;
     let quiet = match &per_s[..until.min(per_s.len())] {
@@ -76,12 +77,12 @@ impl Availability {
             return Self { longest_gap_ms: longest_gap_ms(record, answered), ..Self::default() };
         };
         let below = goodput.per_s.iter().filter(|&&rate| rate < baseline / 2.0).count();
-        let recoveries: Option<Vec<f64>> = record
-            .faults
+        let faults: Vec<_> = record.faults.iter().filter(|fault| fault.disturbs()).collect();
+        let recoveries: Option<Vec<f64>> = faults
             .iter()
             .enumerate()
             .map(|(n, fault)| {
-                let next = record.faults.get(n + 1).map_or(record.metadata.end, |next| next.start);
+                let next = faults.get(n + 1).map_or(record.metadata.end, |next| next.start);
                 recovery_ms(record, goodput, baseline, fault.start..next)
             })
             .collect();

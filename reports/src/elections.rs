@@ -3,12 +3,13 @@
 //! # Definitions
 //!
 //! A *trial* is one fault of the schedule with its recovery: every [`FaultBand`] that shares a step
-//! and a trial number. It ends where the next fault strikes a leader, or with the run.
+//! and a trial number and can strike a replica. It ends where the next fault strikes a leader, or
+//! with the run. Whether it strikes the leader, and what it leaves of a quorum, is judged together
+//! with all other faults in force at that instant.
 //!
 //! The *election time* runs from the instant the fault takes effect until a replica knows that it
-//! leads a newer epoch. Where the fault left fewer replicas running than a quorum, nobody could be
-//! elected; there it runs from the instant the fault was taken back. The *stages*, alike for every
-//! protocol:
+//! leads a newer epoch. While the faults leave no quorum, nobody can be elected; there it runs from
+//! the instant a quorum is back. The *stages*, alike for every protocol:
 //!
 //! | stage | from | to |
 //! |---|---|---|
@@ -28,7 +29,10 @@ use consensus_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::record::{FaultBand, RunRecord};
+use crate::{
+    quorum::{self, Condition},
+    record::{FaultBand, RunRecord},
+};
 
 /// One fault of a schedule, with its recovery.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -45,8 +49,9 @@ pub struct Trial {
     pub start: Time,
     /// When it was taken back, if it was.
     pub end: Option<Time>,
-    /// Whether the struck nodes fell silent, as after a crash or a cut.
-    pub silenced: bool,
+    /// How many replicas missed the leader at once and could be elected; `None` if the faults in
+    /// force left no quorum, or let a replica that could be elected still hear the leader.
+    pub survivors: Option<u32>,
     /// Who led when it struck, and in which epoch.
     pub leader: Option<(NodeId, Epoch)>,
     /// What came of it.
@@ -185,6 +190,18 @@ impl Trial {
         self.election()?.answered.map(|answered| millis(self.start, answered))
     }
 
+    /// Whether its election waited for the faults to leave a quorum again.
+    pub fn waited_for_quorum(&self) -> bool {
+        self.election().is_some_and(|election| election.counted_from > self.start)
+    }
+
+    /// How many replicas waited for their timeouts alone, from the fault to the election: what a
+    /// prediction can be made of.
+    pub fn predictable_survivors(&self) -> Option<u32> {
+        self.election()?;
+        self.survivors.filter(|_| !self.waited_for_quorum())
+    }
+
     /// What came of it, in words.
     pub fn outcome_in_words(&self) -> String {
         match (&self.outcome, self.leader) {
@@ -205,42 +222,25 @@ impl Trial {
 pub fn trials(record: &RunRecord) -> Vec<Trial> {
     let observed = crate::latency::in_order(&record.observed);
     let answers = answers(&record.operations);
-    let majority = record.metadata.nodes / 2 + 1;
+    let reigns =
+        |seen: &&&Observed| matches!(seen.event, Event::Elected { .. } | Event::SteppedDown { .. });
+    let reigns: Vec<&Observed> = observed.iter().filter(reigns).copied().collect();
     let mut trials: Vec<Trial> = grouped(&record.faults)
         .into_iter()
         .zip(1..)
-        .map(|(bands, number)| unresolved(&bands, number, &observed))
+        .map(|(bands, number)| unresolved(record, &bands, number, &reigns))
         .collect();
 
-    let leaves_quorum = |trial: &Trial, bands: &[FaultBand]| {
-        let stopped = bands.iter().any(|band| band.step == trial.step && band.stops_processes());
-        !stopped || record.metadata.nodes - trial.nodes.len().min(record.metadata.nodes) >= majority
-    };
-    let quorums: Vec<bool> =
-        trials.iter().map(|trial| leaves_quorum(trial, &record.faults)).collect();
-    let struck: Vec<bool> = trials
-        .iter()
-        .zip(&quorums)
-        .map(|(trial, &quorum)| {
-            trial.leader.is_some_and(|(leader, _)| !quorum || trial.nodes.contains(&leader))
-        })
-        .collect();
-
+    let struck: Vec<bool> =
+        trials.iter().map(|trial| trial.outcome == TrialOutcome::NobodyElected).collect();
     for at in 0..trials.len() {
+        let Some((_, epoch)) = trials[at].leader.filter(|_| struck[at]) else { continue };
         let next = (at + 1..trials.len()).find(|&later| struck[later]);
         let until = next.map_or(Time(u64::MAX), |next| trials[next].start);
-        trials[at].outcome = match trials[at].leader {
-            None => TrialOutcome::NobodyLed,
-            Some(_) if !struck[at] => TrialOutcome::LeaderNotStruck,
-            Some((_, epoch)) => {
-                let trial = &trials[at];
-                let returned = (!quorums[at]).then_some(trial.end).flatten();
-                let search = Search { trial, epoch, until, returned };
-                search
-                    .election(&observed, &answers)
-                    .map_or(TrialOutcome::NobodyElected, TrialOutcome::Elected)
-            }
-        };
+        let search = Search { record, trial: &trials[at], epoch, until };
+        if let Some(election) = search.election(&observed, &answers) {
+            trials[at].outcome = TrialOutcome::Elected(election);
+        }
     }
     trials
 }
@@ -248,7 +248,7 @@ pub fn trials(record: &RunRecord) -> Vec<Trial> {
 /// The bands of one step's one trial belong together.
 fn grouped(faults: &[FaultBand]) -> Vec<Vec<&FaultBand>> {
     let mut groups: Vec<Vec<&FaultBand>> = Vec::new();
-    for band in faults {
+    for band in faults.iter().filter(|band| band.strikes()) {
         let same = |group: &&mut Vec<&FaultBand>| {
             group[0].step == band.step && group[0].trial == band.trial
         };
@@ -261,13 +261,29 @@ fn grouped(faults: &[FaultBand]) -> Vec<Vec<&FaultBand>> {
     groups
 }
 
-/// A trial of these bands, whose outcome is not known yet.
-fn unresolved(bands: &[&FaultBand], number: u32, observed: &[&Observed]) -> Trial {
+/// A trial of these bands. If they struck the leader, nobody is elected yet.
+fn unresolved(
+    record: &RunRecord,
+    bands: &[&FaultBand],
+    number: u32,
+    reigns: &[&Observed],
+) -> Trial {
     let start = bands.iter().map(|band| band.start).min().expect("a group holds a band");
     let mut nodes: Vec<NodeId> = bands.iter().flat_map(|band| band.nodes.clone()).collect();
     nodes.sort_unstable();
     nodes.dedup();
     let ends: Option<Vec<Time>> = bands.iter().map(|band| band.end).collect();
+
+    let others = || quorum::in_force(record, start).filter(|band| !bands.contains(band));
+    let before = Condition::under(record, others());
+    let after = Condition::under(record, others().chain(bands.iter().copied()));
+    let leader = leader_at(record, reigns, start);
+    let deposes = |leader| {
+        // A partition names the nodes of its first group, whichever side they end up on.
+        let hurt = bands.iter().any(|band| !band.is_partition() && band.nodes.contains(&leader));
+        hurt || before.has_quorum(leader) && !after.has_quorum(leader)
+    };
+    let survivors = leader.map_or(0, |(leader, _)| after.survivors(leader).len());
     Trial {
         number,
         step: bands[0].step.clone(),
@@ -275,24 +291,28 @@ fn unresolved(bands: &[&FaultBand], number: u32, observed: &[&Observed]) -> Tria
         nodes,
         start,
         end: ends.and_then(|ends| ends.into_iter().max()),
-        silenced: bands.iter().any(|band| band.silences()),
-        leader: leader_at(observed, start),
-        outcome: TrialOutcome::NobodyLed,
+        survivors: u32::try_from(survivors).ok().filter(|&survivors| survivors > 0),
+        leader,
+        outcome: match leader {
+            None => TrialOutcome::NobodyLed,
+            Some((leader, _)) if deposes(leader) => TrialOutcome::NobodyElected,
+            Some(_) => TrialOutcome::LeaderNotStruck,
+        },
     }
 }
 
-/// Who led at an instant: whoever was elected last, unless it stepped down since.
-fn leader_at(observed: &[&Observed], at: Time) -> Option<(NodeId, Epoch)> {
-    let before = observed.partition_point(|seen| seen.at < at);
-    let mut leader = None;
-    for seen in &observed[..before] {
+/// Who led at an instant: whoever was elected last, unless it stepped down or was ended since.
+fn leader_at(record: &RunRecord, reigns: &[&Observed], at: Time) -> Option<(NodeId, Epoch)> {
+    let before = reigns.partition_point(|seen| seen.at < at);
+    let mut leader: Option<(NodeId, Epoch, Time)> = None;
+    for seen in &reigns[..before] {
         match (&seen.event, leader) {
             (Event::Elected { epoch }, held)
-                if held.is_none_or(|(_, current)| *epoch >= current) =>
+                if held.is_none_or(|(_, current, _)| *epoch >= current) =>
             {
-                leader = Some((seen.node, *epoch));
+                leader = Some((seen.node, *epoch, seen.at));
             }
-            (Event::SteppedDown { epoch }, Some((node, current)))
+            (Event::SteppedDown { epoch }, Some((node, current, _)))
                 if node == seen.node && *epoch >= current =>
             {
                 leader = None;
@@ -300,7 +320,14 @@ fn leader_at(observed: &[&Observed], at: Time) -> Option<(NodeId, Epoch)> {
             _ => {}
         }
     }
-    leader
+    let (node, epoch, since) = leader?;
+    let ended = record.faults.iter().any(|band| {
+        band.ends_processes()
+            && band.nodes.contains(&node)
+            && since <= band.start
+            && band.start < at
+    });
+    (!ended).then_some((node, epoch))
 }
 
 /// When clients were answered with success, ascending.
@@ -316,13 +343,12 @@ pub(crate) fn answers(operations: &[Operation]) -> Vec<Time> {
 
 /// The search for the election that a trial provoked.
 struct Search<'a> {
+    record: &'a RunRecord,
     trial: &'a Trial,
     /// The epoch that was led when the fault struck.
     epoch: Epoch,
     /// Where the trial ends.
     until: Time,
-    /// When the quorum came back, if the fault took it.
-    returned: Option<Time>,
 }
 
 impl Search<'_> {
@@ -352,7 +378,8 @@ impl Search<'_> {
         Some(Election {
             winner,
             epoch: won,
-            counted_from: self.returned.filter(|&at| at <= elected).unwrap_or(self.trial.start),
+            counted_from: quorum::returned(self.record, self.trial.start, elected)
+                .unwrap_or(self.trial.start),
             timed_out: last_of(&|event| matches!(event, Event::TimedOut { .. })),
             campaigned: last_of(&winning),
             elected,

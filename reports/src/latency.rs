@@ -79,7 +79,7 @@ pub fn latencies_ms(answered: &[Answered], kind: Kind) -> Vec<f64> {
 /// The operations that were under way at no time between a fault's strike and its end.
 pub fn undisturbed(record: &RunRecord, answered: &[Answered]) -> Vec<Answered> {
     let disturbed = |operation: &Answered| {
-        record.faults.iter().any(|fault| {
+        record.faults.iter().filter(|fault| fault.disturbs()).any(|fault| {
             let end = fault.end.unwrap_or(Time(u64::MAX));
             operation.intended <= end && operation.completed >= fault.start
         })

@@ -24,6 +24,7 @@ pub mod html;
 pub mod latency;
 pub mod plots;
 pub mod prediction;
+mod quorum;
 pub mod record;
 pub mod statistics;
 pub mod summary;

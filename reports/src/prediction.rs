@@ -11,7 +11,8 @@
 //! uniform over the heartbeat interval, cut by the time since the last proposal, whose rate before
 //! each fault is measured. Added is the time from the winner's timeout until it leads, as measured.
 //! A campaign that is lost is not predicted: the prediction is of elections won at the first
-//! attempt.
+//! attempt. Nor is an election that had to wait for a quorum, or for a leader that was still heard to
+//! step down.
 
 use consensus_core::{Draw, Event, history::Observed};
 use serde::{Deserialize, Serialize};
@@ -83,11 +84,23 @@ struct Circumstance {
 /// Predicts the election times of a run; `None` where no trial silenced a leader and left a quorum,
 /// or the run does not tell its timeouts.
 pub fn predict(record: &RunRecord, trials: &[Trial]) -> Option<Prediction> {
-    let timing = record.timing?;
-    let observed = crate::latency::in_order(&record.observed);
-    let circumstances: Vec<Circumstance> = trials
-        .iter()
-        .filter_map(|trial| circumstance(trial, record.metadata.nodes, &observed))
+    predict_all([(record, trials)].into_iter())
+}
+
+/// Predicts the election times of several runs with the same timeouts, together.
+pub(crate) fn predict_all<'a>(
+    runs: impl Iterator<Item = (&'a RunRecord, &'a [Trial])> + Clone,
+) -> Option<Prediction> {
+    let timing = runs.clone().next()?.0.timing?;
+    if runs.clone().any(|(record, _)| record.timing != Some(timing)) {
+        return None;
+    }
+    let circumstances: Vec<Circumstance> = runs
+        .flat_map(|(record, trials)| {
+            let observed = crate::latency::in_order(&record.observed);
+            let of = |trial| circumstance(trial, &observed);
+            trials.iter().filter_map(of).collect::<Vec<_>>()
+        })
         .collect();
     if circumstances.is_empty() {
         return None;
@@ -122,17 +135,10 @@ pub fn predict(record: &RunRecord, trials: &[Trial]) -> Option<Prediction> {
     })
 }
 
-fn circumstance(trial: &Trial, nodes: usize, observed: &[&Observed]) -> Option<Circumstance> {
+fn circumstance(trial: &Trial, observed: &[&Observed]) -> Option<Circumstance> {
+    let survivors = trial.predictable_survivors()?;
     let election = trial.election()?;
     let (leader, _) = trial.leader?;
-    let survivors = nodes.saturating_sub(trial.nodes.len());
-    let applies = trial.silenced
-        && trial.nodes.contains(&leader)
-        && survivors > nodes / 2
-        && election.counted_from == trial.start;
-    if !applies {
-        return None;
-    }
     let last = observed.partition_point(|seen| seen.at < trial.start);
     let proposals = observed[..last]
         .iter()
@@ -141,7 +147,7 @@ fn circumstance(trial: &Trial, nodes: usize, observed: &[&Observed]) -> Option<C
         .filter(|seen| seen.node == leader && matches!(seen.event, Event::Proposed { .. }))
         .count();
     Some(Circumstance {
-        survivors: u32::try_from(survivors).ok()?,
+        survivors,
         rate: proposals as f64 / RATE_WINDOW_MS,
         vote_rounds_ms: election.vote_rounds_ms()?,
         election_ms: election.election_ms(),

@@ -130,8 +130,11 @@ pub struct FaultBand {
     pub kind: String,
     /// What a plot writes beside it, in a few words.
     pub label: String,
-    /// The nodes that it struck.
+    /// The nodes that it struck; of a partition, its first group.
     pub nodes: Vec<NodeId>,
+    /// The links on which a partition loses the protocol's messages, each from one node to another.
+    #[serde(default)]
+    pub links: Vec<(NodeId, NodeId)>,
     /// When it took effect.
     pub start: Time,
     /// When it was taken back; `None` if it never was.
@@ -139,14 +142,29 @@ pub struct FaultBand {
 }
 
 impl FaultBand {
-    /// Whether the nodes it struck fall silent: the kinds after which a leader is missed.
-    pub fn silences(&self) -> bool {
-        self.stops_processes() || self.kind == "partition"
+    /// Whether it can strike a replica: a change of the load, or a client's write, cannot.
+    pub fn strikes(&self) -> bool {
+        !matches!(self.kind.as_str(), "load" | "put")
+    }
+
+    /// Whether it is meant to disturb the clients: a write that is only noted is not.
+    pub fn disturbs(&self) -> bool {
+        self.kind != "put"
+    }
+
+    /// Whether it cuts links.
+    pub fn is_partition(&self) -> bool {
+        self.kind == "partition"
     }
 
     /// Whether the nodes it struck stop running.
     pub fn stops_processes(&self) -> bool {
-        matches!(self.kind.as_str(), "crash" | "delete" | "pause" | "restart")
+        self.ends_processes() || self.kind == "pause"
+    }
+
+    /// Whether the processes it struck end, and forget what they led.
+    pub fn ends_processes(&self) -> bool {
+        matches!(self.kind.as_str(), "crash" | "delete" | "restart")
     }
 }
 

@@ -17,6 +17,7 @@ fn band(step: &str, trial: u32, nodes: &[u64], from_ms: f64, to_ms: Option<f64>)
         kind: "crash".into(),
         label: "crash".into(),
         nodes: nodes.iter().copied().map(NodeId).collect(),
+        links: Vec::new(),
         start: at_ms(from_ms),
         end: to_ms.map(at_ms),
     }
@@ -130,7 +131,12 @@ fn a_trial_ends_where_the_next_leader_is_struck() {
     assert_eq!(two[1].outcome, TrialOutcome::NobodyElected);
     assert_eq!(two[1].leader, Some((NodeId(2), Epoch::term(3))));
 
+    // A leader that is slowed still leads when it is killed; one that was killed does not.
     record.faults[1] = band("kill", 2, &[1], 1_050.0, None);
+    let two = trials(&record);
+    assert!(two[0].election().is_some());
+    assert_eq!(two[1].outcome, TrialOutcome::NobodyLed);
+    record.faults[0].kind = "slow".into();
     let two = trials(&record);
     assert_eq!(two[0].outcome, TrialOutcome::NobodyElected);
     assert!(two[1].election().is_some_and(|election| election.election_ms() == 120.0));
@@ -143,6 +149,61 @@ fn without_a_quorum_the_time_counts_from_its_return() {
     let trial = the_only(&record);
     assert_eq!(trial.election().expect("elected").election_ms(), 90.0);
     assert_eq!(trial.outage_ms(), Some(180.0), "clients waited since the fault");
+}
+
+/// Node 1 cut off, in these directions.
+fn cut_off(inbound: bool, outbound: bool) -> FaultBand {
+    let others = (2..=5).map(NodeId);
+    let mut links: Vec<(NodeId, NodeId)> = Vec::new();
+    links.extend(others.clone().filter(|_| inbound).map(|other| (other, NodeId(1))));
+    links.extend(others.filter(|_| outbound).map(|other| (NodeId(1), other)));
+    FaultBand { kind: "partition".into(), links, ..band("cut", 1, &[1], 1_000.0, None) }
+}
+
+#[test]
+fn a_quorum_is_what_all_faults_together_leave() {
+    let mut record = trace();
+    record.faults = vec![band("kill", 1, &[4, 5], 500.0, Some(1_080.0)), cut_off(true, true)];
+    let [dead, cut] = <[Trial; 2]>::try_from(trials(&record)).expect("two trials");
+    assert_eq!(dead.outcome, TrialOutcome::LeaderNotStruck, "three of five are a quorum");
+    assert_eq!(cut.election().expect("elected").election_ms(), 90.0, "since two came back");
+    assert!(cut.waited_for_quorum() && cut.predictable_survivors().is_none());
+    assert!(Summary::of(&record).election_prediction.is_none());
+
+    // With one dead, three are left to elect, at once.
+    record.faults[0] = band("kill", 1, &[5], 500.0, None);
+    let cut = trials(&record).remove(1);
+    assert_eq!(cut.election().expect("elected").election_ms(), 170.0);
+    assert_eq!(cut.predictable_survivors(), Some(3));
+    assert_eq!(Summary::of(&record).election_prediction.expect("one election").survivors, 3);
+}
+
+#[test]
+fn a_leader_that_is_still_heard_is_not_missed() {
+    let mut record = trace();
+    record.faults = vec![cut_off(true, false)];
+    let deaf = the_only(&record);
+    assert!(deaf.election().is_some(), "a leader that hears nobody is deposed all the same");
+    assert_eq!(deaf.predictable_survivors(), None);
+    record.faults = vec![cut_off(false, true)];
+    assert_eq!(the_only(&record).predictable_survivors(), Some(4));
+    // On the gossip's channel alone, nothing is cut for the protocol.
+    record.faults = vec![cut_off(false, false)];
+    assert_eq!(the_only(&record).outcome, TrialOutcome::LeaderNotStruck);
+}
+
+#[test]
+fn writes_and_loads_are_no_trials() {
+    let mut record = trace();
+    for kind in ["put", "load"] {
+        let label = format!("{kind} something");
+        record.faults.push(FaultBand {
+            kind: kind.into(),
+            label,
+            ..band(kind, 1, &[], 900.0, None)
+        });
+    }
+    assert_eq!(the_only(&record).kind, "crash");
 }
 
 #[test]

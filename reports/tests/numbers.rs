@@ -24,6 +24,7 @@ fn with_a_gap() -> RunRecord {
         kind: "crash".into(),
         label: "crash".into(),
         nodes: vec![NodeId(1)],
+        links: Vec::new(),
         start: at_ms(5_000.0),
         end: Some(at_ms(7_000.0)),
     });

@@ -1,5 +1,6 @@
 //! One run, from a plan to a record: start, drive, collect, judge.
 
+mod bands;
 mod collect;
 mod host;
 mod judge;
@@ -14,11 +15,11 @@ use std::time::Duration;
 use anyhow::Result;
 use checker::{Evidence, StateDigest};
 use consensus_core::{
-    NodeId, Time,
+    Time,
     history::{Applied, Call, Observed, Operation, Sample},
 };
 use faults::{Resolved, director::Trial, links::Channel, schedule::Fault};
-use reports::{Clock, Counters, ElectionTiming, FaultBand, Metadata, RunRecord, Setting};
+use reports::{Clock, Counters, ElectionTiming, Metadata, RunRecord, Setting};
 
 use crate::{cli::Target, plan::Plan};
 
@@ -112,7 +113,7 @@ pub fn assemble(plan: &Plan, protocol: &str, command: String, raw: Raw) -> Resul
             watched_key: plan.schedule.watch.clone(),
         },
         settings: settings(plan),
-        faults: bands(&raw.resolved, raw.ready),
+        faults: bands::bands(&raw.resolved, raw.ready),
         counters: raw.counters,
         timing: Some(ElectionTiming {
             shortest_timeout_ms: millis(timing.start),
@@ -130,42 +131,9 @@ pub fn assemble(plan: &Plan, protocol: &str, command: String, raw: Raw) -> Resul
         states: raw.states,
     };
     record.expectations = judge::expectations(&plan.schedule, &record, raw.recovery, raw.damaged);
+    record.expectations.push(bands::all_struck(&raw.resolved));
     record.expectations.extend(raw.failure.as_deref().map(judge::broken));
     Ok(record)
-}
-
-/// The faults as bands on the run's own clock.
-fn bands(resolved: &Resolved, ready: Time) -> Vec<FaultBand> {
-    let repeats =
-        |step: &str| resolved.schedule.steps.iter().any(|s| s.id == step && s.times() > 1);
-    let cuts = |step: &str| {
-        let step = resolved.schedule.steps.iter().find(|known| known.id == step);
-        let fault = step.map(|step| &step.fault);
-        matches!(fault, Some(Fault::Partition(cut)) if cut.channel != Some(Channel::Gossip))
-    };
-    let band = |trial: &Trial| {
-        Some(FaultBand {
-            step: trial.step.clone(),
-            trial: repeats(&trial.step).then_some(trial.trial),
-            kind: trial.kind.to_string(),
-            label: label(trial),
-            nodes: trial.nodes.clone(),
-            links: if cuts(&trial.step) { trial.links.clone() } else { Vec::new() },
-            start: ready + trial.began?,
-            end: trial.ended.map(|ended| ready + ended),
-        })
-    };
-    let mut bands: Vec<_> = resolved.trials.iter().filter_map(band).collect();
-    bands.sort_by_key(|band| band.start);
-    bands
-}
-
-fn label(trial: &Trial) -> String {
-    let nodes: Vec<_> = trial.nodes.iter().map(NodeId::to_string).collect();
-    match nodes.as_slice() {
-        [] => trial.kind.to_string(),
-        nodes => format!("{} {}", trial.kind, nodes.join(",")),
-    }
 }
 
 /// The rows of the parity table: what every compared run shares.

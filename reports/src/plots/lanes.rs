@@ -93,7 +93,7 @@ fn reigns(record: &RunRecord, node: NodeId) -> Vec<Stretch> {
         let stopped = record
             .faults
             .iter()
-            .filter(|fault| fault.kind != "pause" && fault.stops_processes())
+            .filter(|fault| fault.ends_processes())
             .filter(|fault| fault.nodes.contains(&node) && fault.start >= seen.at)
             .map(|fault| fault.start)
             .min();

@@ -78,8 +78,9 @@ impl Story {
                 step: "kill".into(),
                 trial: Some(trial),
                 kind: "crash".into(),
-                label: format!("crash node {leader}"),
+                label: format!("crash {leader}"),
                 nodes: vec![NodeId(leader)],
+                links: Vec::new(),
                 start: at_ms(fault),
                 end: Some(at_ms(fault + 1_500.0)),
             });
