@@ -33,11 +33,13 @@ impl Payload {
     }
 
     /// Whether this is a no-op.
+    #[inline]
     pub const fn is_noop(&self) -> bool {
         self.command.is_none()
     }
 
     /// What the payload counts towards limits, in bytes.
+    #[inline]
     pub fn bytes(&self) -> usize {
         self.command.as_ref().map_or(0, Bytes::len)
     }
