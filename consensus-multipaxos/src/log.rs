@@ -74,6 +74,23 @@ impl Log {
         self.slots[place] = accepted;
     }
 
+    /// Accepts values for consecutive slots after all that are held.
+    pub fn extend(&mut self, first: Index, ballot: Ballot, values: Vec<Payload>) {
+        let place = self.place(first).filter(|_| !values.is_empty());
+        let Some(place) = place else { return };
+        debug_assert!(place >= self.slots.len(), "nothing held is replaced");
+        self.slots.resize(place, None);
+        self.slots.extend(values.into_iter().map(|value| Some(Slot { ballot, value })));
+    }
+
+    /// What was accepted for these slots; all of them are held.
+    pub fn range(&self, slots: RangeInclusive<Index>) -> impl Iterator<Item = &Slot> {
+        let (from, to) = slots.into_inner();
+        let start = self.place(from).expect("nothing is read at or before the base");
+        let end = self.place(to + 1).expect("a range ends after it starts");
+        self.slots.range(start..end).map(|slot| slot.as_ref().expect("no hole is read"))
+    }
+
     /// The accepted values of these slots, ascending and without the holes, as many as one message
     /// may carry; and the slot at which the next message goes on, if they are not all.
     pub fn batch(
@@ -107,7 +124,9 @@ impl Log {
             is_first || bytes <= limit.bytes
         };
         let values = self.slots.range(places).map(|slot| &slot.as_ref().expect(held).value);
-        values.take(limit.entries).take_while(fits).cloned().collect()
+        // Counted first, so that the batch is allocated once and copied without looking.
+        let count = values.clone().take(limit.entries).take_while(fits).count();
+        values.take(count).cloned().collect()
     }
 
     fn place(&self, slot: Index) -> Option<usize> {

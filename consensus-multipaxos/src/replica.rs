@@ -6,8 +6,8 @@ use std::{
 };
 
 use consensus_core::{
-    Ask, Disk, Index, Input, NodeId, Outbox, Protocol, RequestId, Role, Settings, Status, Time,
-    Write, event::Event, quorum::Tally,
+    Ask, Disk, Index, Input, NodeId, Outbox, Payload, Protocol, RequestId, Role, Settings, Status,
+    Time, Write, event::Event, quorum::Tally,
 };
 
 use crate::{
@@ -268,7 +268,9 @@ impl MultiPaxos {
         if hard.promised == self.saved.promised && self.unsaved.is_empty() {
             return;
         }
-        let mut writes = std::mem::take(&mut self.unsaved);
+        // The next batch is likely to be as large as this one.
+        let room = Vec::with_capacity(self.unsaved.len() + 1);
+        let mut writes = std::mem::replace(&mut self.unsaved, room);
         if hard != self.saved {
             writes.push(Write::Put(Record::Hard(hard)));
             self.saved = hard;
@@ -280,6 +282,16 @@ impl MultiPaxos {
     pub(crate) fn put(&mut self, pvalue: PValue) {
         self.log.put(pvalue.slot, pvalue.ballot, pvalue.value.clone());
         self.unsaved.push(Write::Put(Record::Accepted(pvalue)));
+    }
+
+    /// Accepts values for consecutive slots after all that are held.
+    pub(crate) fn put_all(&mut self, first: Index, ballot: Ballot, values: Vec<Payload>) {
+        let accepted = |(at, value): (usize, &Payload)| {
+            let pvalue = PValue { slot: first + at as u64, ballot, value: value.clone() };
+            Write::Put(Record::Accepted(pvalue))
+        };
+        self.unsaved.extend(values.iter().enumerate().map(accepted));
+        self.log.extend(first, ballot, values);
     }
 
     pub(crate) const fn leading(&mut self) -> Option<&mut Leader> {

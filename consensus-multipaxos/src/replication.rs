@@ -180,11 +180,18 @@ impl MultiPaxos {
             let why = format!("slot {to} is too far ahead of {}", self.chosen_to);
             return self.refuse(why, out);
         }
-        for (slot, value) in (first..).zip(values) {
-            self.accept_value(slot, ballot, value);
-        }
+        self.accept_values(first, ballot, values);
         self.acknowledge_slots(first, to, out);
         self.follow_choices(chosen_to, out);
+    }
+
+    /// Accepts values for consecutive slots, unless they are there.
+    fn accept_values(&mut self, first: Index, ballot: Ballot, mut values: Vec<Payload>) {
+        let held = (self.log.last() + 1).saturating_sub(first).min(values.len() as u64);
+        for (slot, value) in (first..).zip(values.drain(..held as usize)) {
+            self.accept_value(slot, ballot, value);
+        }
+        self.put_all(first + held, ballot, values);
     }
 
     /// Accepts a value for a slot, unless it is there.
@@ -289,16 +296,19 @@ impl MultiPaxos {
 
     /// Hands what is chosen to the state machine, in order (at flush).
     pub(crate) fn apply_committed(&mut self, out: &mut Out) {
-        for index in self.applied + 1..=self.chosen_to {
-            let slot = self.log.get(index).expect("a slot known chosen holds its value");
-            let request = match &mut self.standing {
-                Standing::Leader(leader) => {
-                    leader.uncommitted_bytes -= slot.value.bytes();
-                    leader.window.pop_front().and_then(|proposal| proposal.request)
-                }
-                _ => None,
-            };
-            out.apply(index, slot.ballot.epoch(), slot.value.clone(), request);
+        let slots = (self.applied + 1..).zip(self.log.range(self.applied + 1..=self.chosen_to));
+        match &mut self.standing {
+            Standing::Leader(leader) => {
+                let bytes = &mut leader.uncommitted_bytes;
+                out.apply_all(slots.zip(&leader.window).map(|((index, slot), proposal)| {
+                    *bytes -= slot.value.bytes();
+                    (index, slot.ballot.epoch(), slot.value.clone(), proposal.request)
+                }));
+                leader.window.drain(..(self.chosen_to - self.applied) as usize);
+            }
+            _ => out.apply_all(
+                slots.map(|(index, slot)| (index, slot.ballot.epoch(), slot.value.clone(), None)),
+            ),
         }
         self.applied = self.chosen_to;
     }

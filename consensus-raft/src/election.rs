@@ -251,8 +251,8 @@ impl Raft {
         out.cancel_timer(Timer::Heartbeat);
         out.cancel_timer(Timer::Quorum);
         self.arm_election(out);
-        for index in self.applied + 1..=self.log.last_index() {
-            if let Some(request) = self.log.get_mut(index).and_then(|slot| slot.request.take()) {
+        for slot in self.log.range_mut(self.applied + 1..=self.log.last_index()) {
+            if let Some(request) = slot.request.take() {
                 out.reply(request, Outcome::Unknown);
             }
         }

@@ -8,7 +8,10 @@
 //!          snapshot|  followers behind  | replaced
 //! ```
 
-use std::collections::VecDeque;
+use std::{
+    collections::VecDeque,
+    ops::{Range, RangeInclusive},
+};
 
 use consensus_core::{Index, RequestId, SnapshotMeta};
 
@@ -61,9 +64,14 @@ impl Log {
         self.entries.get(self.offset(index)?)
     }
 
-    pub fn get_mut(&mut self, index: Index) -> Option<&mut Slot> {
-        let offset = self.offset(index)?;
-        self.entries.get_mut(offset)
+    /// The entries between two indexes, both included; all of them are held.
+    pub fn range(&self, indexes: RangeInclusive<Index>) -> impl Iterator<Item = &Slot> {
+        self.entries.range(self.offsets(indexes))
+    }
+
+    pub fn range_mut(&mut self, indexes: RangeInclusive<Index>) -> impl Iterator<Item = &mut Slot> {
+        let offsets = self.offsets(indexes);
+        self.entries.range_mut(offsets)
     }
 
     /// Appends the entry that comes next.
@@ -71,6 +79,11 @@ impl Log {
         debug_assert_eq!(entry.index, self.last_index() + 1, "entries come in order");
         debug_assert!(entry.term >= self.last_term(), "terms never fall along a log");
         self.entries.push_back(Slot { entry, request });
+    }
+
+    /// Appends the entries that come next, for which no request waits.
+    pub fn extend(&mut self, entries: impl Iterator<Item = Entry>) {
+        self.entries.extend(entries.map(|entry| Slot { entry, request: None }));
     }
 
     /// Removes the entries from this index on.
@@ -91,7 +104,9 @@ impl Log {
             bytes += slot.entry.bytes();
             first || bytes <= max_bytes
         };
-        self.entries.range(start..end).take_while(fits).map(|slot| slot.entry.clone()).collect()
+        // Counted first, so that the batch is allocated once and copied without looking.
+        let count = self.entries.range(start..end).take_while(fits).count();
+        self.entries.range(start..start + count).map(|slot| slot.entry.clone()).collect()
     }
 
     /// The last position at or before `index` whose term is at most `term`, with its term. Nothing
@@ -102,6 +117,12 @@ impl Log {
         let low = self.entries.partition_point(|slot| slot.entry.term <= term).min(held);
         let index = self.base.index + low as u64;
         (index, self.term_at(index).expect("the position was just found"))
+    }
+
+    fn offsets(&self, indexes: RangeInclusive<Index>) -> Range<usize> {
+        let (from, to) = indexes.into_inner();
+        let start = self.offset(from).expect("nothing is read at or before the base");
+        start..self.offset(to + 1).expect("a range ends after it starts")
     }
 
     fn offset(&self, index: Index) -> Option<usize> {

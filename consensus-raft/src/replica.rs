@@ -235,7 +235,9 @@ impl Raft {
         if !promised && self.unsaved.is_empty() {
             return;
         }
-        let mut writes = std::mem::take(&mut self.unsaved);
+        // The next batch is likely to be as large as this one.
+        let room = Vec::with_capacity(self.unsaved.len() + 1);
+        let mut writes = std::mem::replace(&mut self.unsaved, room);
         if hard != self.saved {
             writes.push(Write::Put(Record::Hard(hard)));
             self.saved = hard;
@@ -245,8 +247,8 @@ impl Raft {
 
     /// Appends an entry to the log, to be persisted by the next `save`.
     pub(crate) fn append(&mut self, entry: Entry, request: Option<consensus_core::RequestId>) {
-        self.unsaved.push(Write::Put(Record::Entry(entry.clone())));
-        self.log.push(entry, request);
+        self.log.push(entry.clone(), request);
+        self.unsaved.push(Write::Put(Record::Entry(entry)));
     }
 
     pub(crate) const fn leading(&mut self) -> Option<&mut Leader> {

@@ -9,10 +9,11 @@ use consensus_core::{
 };
 
 use crate::{
+    log::Slot,
     message::{
         AppendEntries, AppendEntriesReply, MAX_ENTRIES, MAX_ENTRIES_BYTES, Message, ReadRound,
     },
-    record::Entry,
+    record::{Entry, Record},
     replica::{Raft, Standing, Timer},
 };
 
@@ -183,31 +184,31 @@ impl Raft {
             return self.refuse_append(from, prev_log_index, prev_log_term, out);
         }
         let matched = prev_log_index + entries.len() as u64;
-        for entry in entries {
-            self.accept_entry(entry);
-        }
+        self.accept_entries(entries);
         self.commit_to(leader_commit.min(matched), out);
         if let Standing::Follower(follower) = &mut self.standing {
             follower.matched = follower.matched.max(Some(matched));
         }
     }
 
-    /// Appends an entry, unless it is there. Only an entry that contradicts the leader's, and what
+    /// Appends the entries that are not there. Only an entry that contradicts the leader's, and what
     /// follows it, is removed: a delayed message must not cut off what a later one brought (§5.3).
-    fn accept_entry(&mut self, entry: Entry) {
-        if entry.index <= self.log.base().index {
-            return;
+    fn accept_entries(&mut self, mut entries: Vec<Entry>) {
+        let (base, last) = (self.log.base().index, self.log.last_index());
+        let is_held = |entry: &&Entry| {
+            entry.index <= base
+                || entry.index <= last && self.log.term_at(entry.index) == Some(entry.term)
+        };
+        let held = entries.iter().take_while(is_held).count();
+        let Some(first) = entries.get(held).map(|entry| entry.index) else { return };
+        if first <= last {
+            assert!(first > self.commit, "a committed entry would be replaced");
+            self.log.truncate_from(first);
+            self.unsaved.push(Write::TruncateFrom(first));
         }
-        match self.log.term_at(entry.index) {
-            Some(term) if term == entry.term => return,
-            Some(_) => {
-                assert!(entry.index > self.commit, "a committed entry would be replaced");
-                self.log.truncate_from(entry.index);
-                self.unsaved.push(Write::TruncateFrom(entry.index));
-            }
-            None => {}
-        }
-        self.append(entry, None);
+        let copies = entries[held..].iter().cloned();
+        self.unsaved.extend(copies.map(|entry| Write::Put(Record::Entry(entry))));
+        self.log.extend(entries.drain(held..));
     }
 
     /// Says how far this log, on this disk, is the leader's: the follower to its leader, and the
@@ -263,7 +264,7 @@ impl Raft {
         }
         let (first, term_start) = (self.commit + 1, leader.term_start);
         self.commit_to(reached, out);
-        let committed = (first..=reached).filter_map(|index| self.log.get(index));
+        let committed = self.log.range(first..=reached);
         let bytes: usize = committed.map(|slot| slot.entry.bytes()).sum();
         if let Some(leader) = self.leading() {
             leader.uncommitted_bytes -= bytes;
@@ -280,11 +281,11 @@ impl Raft {
         }
         assert!(commit <= self.log.last_index(), "nothing is committed that the log lacks");
         let from = self.commit + 1;
-        let holds_command = |index| {
-            let payload = self.log.get(index).and_then(|slot| slot.entry.payload.as_ref());
+        let holds_command = |slot: &Slot| {
+            let payload = slot.entry.payload.as_ref();
             payload.is_some_and(|payload| !payload.is_noop())
         };
-        let has_command = (from..=commit).any(holds_command);
+        let has_command = self.log.range(from..=commit).any(holds_command);
         self.commit = commit;
         let epoch = Epoch::term(self.term);
         out.note(Event::Committed { epoch, from, to: commit, has_command });
@@ -292,12 +293,12 @@ impl Raft {
 
     /// Hands what is committed to the state machine, in order (at flush).
     pub(crate) fn apply_committed(&mut self, out: &mut Outbox<Self>) {
-        for index in self.applied + 1..=self.commit {
-            let slot = self.log.get_mut(index).expect(HELD);
-            let epoch = Epoch::term(slot.entry.term);
-            let payload = slot.entry.payload.clone().unwrap_or_default();
-            out.apply(index, epoch, payload, slot.request.take());
-        }
+        let committed = self.log.range_mut(self.applied + 1..=self.commit);
+        out.apply_all(committed.map(|slot| {
+            let Entry { index, term, payload } = &slot.entry;
+            let payload = payload.clone().unwrap_or_default();
+            (*index, Epoch::term(*term), payload, slot.request.take())
+        }));
         self.applied = self.commit;
     }
 }
