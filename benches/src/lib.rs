@@ -53,7 +53,7 @@ impl Work {
     /// The work at a window: commands of 256 bytes, and as many as a log without compaction should
     /// hold.
     pub const fn new(window: usize) -> Self {
-        Self { window, command_bytes: 256, entries: 1 << 13 }
+        Self { window, command_bytes: 256, entries: 1 << 11 }
     }
 }
 

@@ -39,8 +39,8 @@ pub struct Ours<P: Timed> {
 struct Replica<P: Protocol> {
     protocol: P,
     inbox: VecDeque<(NodeId, P::Message)>,
-    /// Something was proposed since the last flush.
-    proposed: bool,
+    /// Something happened since the last flush.
+    worked: bool,
     /// Every batch that was persisted.
     disk: Vec<Vec<Write<P::Record>>>,
     delivered: Delivered,
@@ -66,7 +66,7 @@ impl<P: Timed> Contestant for Ours<P> {
         let replicas = members().map(|node| Replica {
             protocol: P::recover(settings(node).into(), 1, Time::ZERO, Disk::empty(), &mut outbox),
             inbox: VecDeque::new(),
-            proposed: false,
+            worked: false,
             disk: Vec::new(),
             delivered: Delivered::default(),
         });
@@ -86,20 +86,19 @@ impl<P: Timed> Contestant for Ours<P> {
         self.requests += 1;
         let (request, ask) = (RequestId(self.requests), Ask::Propose(command.into()));
         self.step(0, Input::Ask { request, ask });
-        self.replicas[0].proposed = true;
+        self.replicas[0].worked = true;
     }
 
     fn turn(&mut self) {
         for at in 0..self.replicas.len() {
-            let mut worked = std::mem::take(&mut self.replicas[at].proposed);
             // What a replica sends itself meanwhile belongs to the next turn.
             for _ in 0..self.replicas[at].inbox.len() {
                 let next = self.replicas[at].inbox.pop_front();
                 let (from, message) = next.expect("as many as were counted");
                 self.step(at, Input::Receive { from, message });
-                worked = true;
+                self.replicas[at].worked = true;
             }
-            if worked {
+            if std::mem::take(&mut self.replicas[at].worked) {
                 self.flush(at);
             }
         }
@@ -118,9 +117,9 @@ impl<P: Timed> Contestant for Ours<P> {
 impl<P: Timed> Ours<P> {
     fn step(&mut self, at: usize, input: Input<P>) {
         self.replicas[at].protocol.step(Time::ZERO, input, &mut self.outbox);
-        self.carry_out(at);
     }
 
+    /// Ends a drain of the inbox, and carries out everything that came of it.
     fn flush(&mut self, at: usize) {
         self.replicas[at].protocol.flush(Time::ZERO, &mut self.outbox);
         self.carry_out(at);
