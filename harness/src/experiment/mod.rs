@@ -18,7 +18,7 @@ use consensus_core::{
     Time,
     history::{Applied, Call, Observed, Operation, Sample},
 };
-use faults::{Resolved, director::Trial, links::Channel, schedule::Fault};
+use faults::Resolved;
 use reports::{Clock, Counters, ElectionTiming, Metadata, RunRecord, Setting};
 
 use crate::{cli::Target, plan::Plan};
