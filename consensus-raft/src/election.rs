@@ -301,6 +301,6 @@ impl Raft {
 
     fn bytes_after(&self, index: Index) -> usize {
         let after = index + 1..=self.log.last_index();
-        after.filter_map(|index| self.log.get(index)).map(|slot| slot.entry.bytes()).sum()
+        after.filter_map(|index| self.log.get(index)).map(|slot| slot.payload.bytes()).sum()
     }
 }

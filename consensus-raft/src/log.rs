@@ -13,7 +13,7 @@ use std::{
     ops::{Range, RangeInclusive},
 };
 
-use consensus_core::{Index, RequestId, SnapshotMeta};
+use consensus_core::{Index, Payload, RequestId, SnapshotMeta};
 
 use crate::record::Entry;
 
@@ -26,13 +26,22 @@ pub(crate) struct Log {
     entries: VecDeque<Slot>,
 }
 
-/// An entry, and the request that waits for it.
+/// An entry, whose index is its place, and the request that waits for it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Slot {
-    pub entry: Entry,
+    /// The term of the leader that created the entry.
+    pub term: u64,
+    /// What it carries.
+    pub payload: Payload,
     /// The client's request that this replica, as leader, put here; it is answered when the entry
     /// is applied, or when leadership is lost.
     pub request: Option<RequestId>,
+}
+
+impl Slot {
+    fn new(entry: Entry, request: Option<RequestId>) -> Self {
+        Self { term: entry.term, payload: entry.payload.unwrap_or_default(), request }
+    }
 }
 
 impl Log {
@@ -49,7 +58,7 @@ impl Log {
     }
 
     pub fn last_term(&self) -> u64 {
-        self.entries.back().map_or(self.base.epoch.round, |slot| slot.entry.term)
+        self.entries.back().map_or(self.base.epoch.round, |slot| slot.term)
     }
 
     /// The term at an index; `None` before the base and after the end.
@@ -57,7 +66,7 @@ impl Log {
         if index == self.base.index {
             return Some(self.base.epoch.round);
         }
-        self.get(index).map(|slot| slot.entry.term)
+        self.get(index).map(|slot| slot.term)
     }
 
     pub fn get(&self, index: Index) -> Option<&Slot> {
@@ -78,12 +87,12 @@ impl Log {
     pub fn push(&mut self, entry: Entry, request: Option<RequestId>) {
         debug_assert_eq!(entry.index, self.last_index() + 1, "entries come in order");
         debug_assert!(entry.term >= self.last_term(), "terms never fall along a log");
-        self.entries.push_back(Slot { entry, request });
+        self.entries.push_back(Slot::new(entry, request));
     }
 
     /// Appends the entries that come next, for which no request waits.
     pub fn extend(&mut self, entries: impl Iterator<Item = Entry>) {
-        self.entries.extend(entries.map(|entry| Slot { entry, request: None }));
+        self.entries.extend(entries.map(|entry| Slot::new(entry, None)));
     }
 
     /// Removes the entries from this index on.
@@ -101,12 +110,16 @@ impl Log {
         let mut bytes = 0;
         let fits = |slot: &&Slot| {
             let first = bytes == 0;
-            bytes += slot.entry.bytes();
+            bytes += slot.payload.bytes();
             first || bytes <= max_bytes
         };
         // Counted first, so that the batch is allocated once and copied without looking.
         let count = self.entries.range(start..end).take_while(fits).count();
-        self.entries.range(start..start + count).map(|slot| slot.entry.clone()).collect()
+        let entry = |(index, slot): (Index, &Slot)| {
+            let Slot { term, payload, .. } = slot;
+            Entry { index, term: *term, payload: Some(payload.clone()) }
+        };
+        (from..).zip(self.entries.range(start..start + count)).map(entry).collect()
     }
 
     /// The last position at or before `index` whose term is at most `term`, with its term. Nothing
@@ -114,7 +127,7 @@ impl Log {
     pub fn last_at_most(&self, index: Index, term: u64) -> (Index, u64) {
         let held = self.offset(index + 1).unwrap_or(0).min(self.entries.len());
         // Terms never fall along the log, so the ones that are low enough stand in front.
-        let low = self.entries.partition_point(|slot| slot.entry.term <= term).min(held);
+        let low = self.entries.partition_point(|slot| slot.term <= term).min(held);
         let index = self.base.index + low as u64;
         (index, self.term_at(index).expect("the position was just found"))
     }
@@ -133,7 +146,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use consensus_core::{Epoch, Payload};
+    use consensus_core::Epoch;
     use proptest::prelude::*;
 
     use super::*;

@@ -265,7 +265,7 @@ impl Raft {
         let (first, term_start) = (self.commit + 1, leader.term_start);
         self.commit_to(reached, out);
         let committed = self.log.range(first..=reached);
-        let bytes: usize = committed.map(|slot| slot.entry.bytes()).sum();
+        let bytes: usize = committed.map(|slot| slot.payload.bytes()).sum();
         if let Some(leader) = self.leading() {
             leader.uncommitted_bytes -= bytes;
         }
@@ -281,10 +281,7 @@ impl Raft {
         }
         assert!(commit <= self.log.last_index(), "nothing is committed that the log lacks");
         let from = self.commit + 1;
-        let holds_command = |slot: &Slot| {
-            let payload = slot.entry.payload.as_ref();
-            payload.is_some_and(|payload| !payload.is_noop())
-        };
+        let holds_command = |slot: &Slot| !slot.payload.is_noop();
         let has_command = self.log.range(from..=commit).any(holds_command);
         self.commit = commit;
         let epoch = Epoch::term(self.term);
@@ -293,11 +290,9 @@ impl Raft {
 
     /// Hands what is committed to the state machine, in order (at flush).
     pub(crate) fn apply_committed(&mut self, out: &mut Outbox<Self>) {
-        let committed = self.log.range_mut(self.applied + 1..=self.commit);
-        out.apply_all(committed.map(|slot| {
-            let Entry { index, term, payload } = &slot.entry;
-            let payload = payload.clone().unwrap_or_default();
-            (*index, Epoch::term(*term), payload, slot.request.take())
+        let slots = self.log.range_mut(self.applied + 1..=self.commit);
+        out.apply_all((self.applied + 1..).zip(slots).map(|(index, slot)| {
+            (index, Epoch::term(slot.term), slot.payload.clone(), slot.request.take())
         }));
         self.applied = self.commit;
     }
