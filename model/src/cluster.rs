@@ -10,7 +10,7 @@ use consensus_core::{Epoch, Index, NodeId, Payload, Status};
 use crate::{
     bounds::Bounds,
     explored::Explored,
-    node::{Flight, Node, Reaction, Seen},
+    node::{Flight, Node, Reaction, Seen, Waiting},
     shared::Shared,
 };
 
@@ -32,7 +32,7 @@ pub struct Cluster<P: Explored> {
 }
 
 /// What was seen so far: all that the properties need to know of the past.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct History {
     /// Who led, by epoch.
     pub leaders: BTreeMap<Epoch, BTreeSet<NodeId>>,
@@ -114,9 +114,25 @@ impl<P: Explored> Cluster<P> {
             !P::is_spent(&flight.message, self.status(flight.to), settled)
         });
         self.network = network;
+        for id in self.ids() {
+            self.drop_spent_own(id);
+        }
     }
 
-    fn insert(&mut self, flight: Shared<Flight<P>>) {
+    /// Of a replica's messages to itself, drops those that can never again have an effect.
+    fn drop_spent_own(&mut self, id: NodeId) {
+        let (node, status) = (self.node(id), self.status(id));
+        let settled = node.settled();
+        let is_spent = |own: &Waiting<P::Message>| P::is_spent(&own.what, status, settled);
+        if node.own.iter().any(is_spent) {
+            let mut node = (**node).clone();
+            node.own.retain(|own| !is_spent(own));
+            self.nodes[place(id)] = Shared::new(node);
+        }
+    }
+
+    /// Puts a message onto the network.
+    pub fn insert(&mut self, flight: Shared<Flight<P>>) {
         let place = self.network.partition_point(|at| at.fingerprint() < flight.fingerprint());
         self.network.insert(place, flight);
     }

@@ -28,6 +28,8 @@ pub enum Action<P: Explored> {
     Repeat(Shared<Flight<P>>),
     /// A replica's oldest message to itself arrives; its disk is synced so far.
     Own(NodeId),
+    /// The oldest of a replica's unsynced batches reaches its disk; only if syncs are told apart.
+    Sync(NodeId),
     /// A replica hears of no leader for long enough.
     Timeout(NodeId),
     /// A leader makes itself heard.
@@ -43,6 +45,19 @@ pub enum Action<P: Explored> {
     },
 }
 
+/// What is left out because nothing is lost by it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Reduction {
+    /// Nothing: syncs are actions of their own, messages without effect arrive, and everybody campaigns
+    /// under every name.
+    Nothing,
+    /// All but the names.
+    AllButNames,
+    /// All that the [crate's documentation](crate) tells of.
+    #[default]
+    All,
+}
+
 /// What a node did when something happened to it, by the fingerprints of both.
 ///
 /// Only looked up, never iterated, so the hasher decides nothing.
@@ -52,6 +67,7 @@ type Memory<P> = HashMap<(u64, u64), Arc<Reaction<P>>>;
 pub struct Exploration<P: Explored> {
     bounds: Bounds,
     plant: Plant<P>,
+    reduction: Reduction,
     configs: Vec<P::Config>,
     memory: Mutex<Memory<P>>,
 }
@@ -70,7 +86,12 @@ impl<P: Explored> Exploration<P> {
             Settings { pre_vote: false, check_quorum: false, ..settings }.into()
         };
         let configs = members.iter().map(config).collect();
-        Self { bounds, plant, configs, memory: Mutex::default() }
+        Self { bounds, plant, reduction: Reduction::All, configs, memory: Mutex::default() }
+    }
+
+    /// Explores more states than necessary.
+    pub fn with_reduction(self, reduction: Reduction) -> Self {
+        Self { reduction, ..self }
     }
 
     /// How much may happen.
@@ -92,7 +113,7 @@ impl<P: Explored> Exploration<P> {
 
     /// Who may campaign: all, but for those that differ only by name from one who may.
     fn may_campaign(&self, state: &Cluster<P>, id: NodeId) -> bool {
-        if self.bounds.heartbeats > 0 {
+        if self.bounds.heartbeats > 0 || self.reduction != Reduction::All {
             return true;
         }
         match P::RENAMING {
@@ -107,6 +128,7 @@ impl<P: Explored> Exploration<P> {
                 (flight.to, Stimulus::Receive(flight.clone()))
             }
             Action::Own(id) => (*id, Stimulus::Own),
+            Action::Sync(id) => (*id, Stimulus::Sync { batches: 1 }),
             Action::Timeout(id) => (*id, Stimulus::Timeout(P::election_timer())),
             Action::Heartbeat(id) => (*id, Stimulus::Timeout(P::heartbeat_timer())),
             Action::Propose(id) => {
@@ -126,8 +148,12 @@ impl<P: Explored> Exploration<P> {
     fn local_actions(&self, state: &Cluster<P>, id: NodeId, actions: &mut Vec<Action<P>>) {
         let (node, left) = (state.node(id), state.left);
         let leads = state.status(id).role == Role::Leader;
-        if !node.own.is_empty() {
+        let tells_syncs_apart = self.reduction == Reduction::Nothing;
+        if node.own.front().is_some_and(|own| own.behind == 0 || !tells_syncs_apart) {
             actions.push(Action::Own(id));
+        }
+        if tells_syncs_apart && !node.unsynced.is_empty() {
+            actions.push(Action::Sync(id));
         }
         if left.timeouts > 0 && !leads && self.may_campaign(state, id) {
             actions.push(Action::Timeout(id));
@@ -145,14 +171,15 @@ impl<P: Explored> Exploration<P> {
     }
 
     fn arrivals(&self, state: &Cluster<P>, actions: &mut Vec<Action<P>>) {
-        let waiting = state.nodes.iter().flat_map(|node| &node.waiting);
+        let reduces = self.reduction != Reduction::Nothing;
+        let waiting = state.nodes.iter().flat_map(|node| &node.waiting).filter(|_| reduces);
         let mut before = None;
         for flight in state.network.iter().chain(waiting.map(|waiting| &waiting.what)) {
             if before.replace(flight) == Some(flight) {
                 continue; // as good as the other
             }
             let arrival = Action::Deliver(flight.clone());
-            if self.has_effect(state, &arrival) {
+            if !reduces || self.has_effect(state, &arrival) {
                 actions.push(arrival);
                 if state.left.repeats > 0 {
                     actions.push(Action::Repeat(flight.clone()));
@@ -176,7 +203,7 @@ impl<P: Explored> Exploration<P> {
     fn spend(state: &mut Cluster<P>, action: &Action<P>) {
         let left = &mut state.left;
         match action {
-            Action::Deliver(_) | Action::Own(_) => {}
+            Action::Deliver(_) | Action::Own(_) | Action::Sync(_) => {}
             Action::Repeat(_) => left.repeats -= 1,
             Action::Timeout(id) => {
                 left.timeouts -= 1;
@@ -240,14 +267,21 @@ impl<P: Explored> Model for Exploration<P> {
 
     fn next_state(&self, last: &Cluster<P>, action: Action<P>) -> Option<Cluster<P>> {
         let mut state = last.clone();
-        if let Action::Deliver(flight) = &action {
-            self.take(&mut state, flight);
+        match &action {
+            Action::Deliver(flight) => self.take(&mut state, flight),
+            Action::Repeat(flight) => {
+                self.take(&mut state, flight);
+                state.insert(flight.clone());
+            }
+            _ => {}
         }
         let (id, stimulus) = self.stimulus(&state, &action);
         Self::spend(&mut state, &action);
         let reaction = self.react(state.node(id), stimulus);
         state.absorb(&reaction);
-        self.settle(&mut state);
+        if self.reduction != Reduction::Nothing {
+            self.settle(&mut state);
+        }
         Some(state)
     }
 
@@ -273,6 +307,7 @@ impl<P: Explored> fmt::Display for Action<P> {
                     flight.from, flight.to, flight.message
                 )
             }
+            Self::Sync(id) => write!(f, "n{id} has one more batch on disk"),
             Self::Own(id) => write!(f, "n{id} hears itself"),
             Self::Timeout(id) => write!(f, "n{id} times out"),
             Self::Heartbeat(id) => write!(f, "n{id} makes itself heard"),

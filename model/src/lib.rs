@@ -42,7 +42,8 @@
 //! # The map
 //!
 //! [`bounds`] says how much may happen; [`node`] is one replica with its disk; [`cluster`] is the state;
-//! [`exploration`] is the `stateright` model; [`properties`] are the questions; [`explored`] is what a
+//! [`exploration`] is the `stateright` model, and [`search`] goes
+//! through it; [`properties`] are the questions; [`explored`] is what a
 //! protocol adds, which [`raft`] and [`multipaxos`] do; [`plant`] breaks the rules on purpose, so that
 //! the questions are seen to be answered "no".
 
@@ -55,11 +56,13 @@ pub mod node;
 pub mod plant;
 pub mod properties;
 pub mod raft;
+pub mod search;
 mod shared;
 
 pub use bounds::Bounds;
 pub use cluster::Cluster;
-pub use exploration::{Action, Exploration};
+pub use exploration::{Action, Exploration, Reduction};
 pub use explored::{Explored, Renaming};
 pub use plant::Plant;
+pub use search::{Failure, Findings, Search};
 pub use shared::Shared;

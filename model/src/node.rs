@@ -286,11 +286,9 @@ impl<P: Explored> Reacting<P> {
         node.applied = 0;
     }
 
-    /// What is the same becomes equal: no spent message to itself, and no order where none matters.
+    /// What is the same becomes equal: no order where none matters.
     fn finish(mut self) -> Reaction<P> {
-        let node = &mut self.node;
-        let (status, settled) = (node.status(), node.settled());
-        node.own.retain(|own| !P::is_spent(&own.what, &status, settled));
+        let (status, node) = (self.node.status(), &mut self.node);
         node.waiting.sort_by_key(|waiting| (waiting.behind, waiting.what.fingerprint()));
         Reaction { node: Shared::new(self.node), status, sent: self.sent, seen: self.seen }
     }

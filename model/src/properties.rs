@@ -20,33 +20,25 @@ pub fn all<P: Explored>(bounds: Bounds) -> Vec<Property<Exploration<P>>> {
         Property::always("state-machine safety", |_, state| state_machine_safety(state)),
         Property::always("sound replicas", |_, state: &Cluster<P>| state.history.broken.is_none()),
     ];
-    if bounds.timeouts > 0 {
-        properties.push(Property::sometimes("a leader is elected", |_, state: &Cluster<P>| {
-            !state.history.leaders.is_empty()
-        }));
-        properties.push(Property::sometimes("all apply", |_, state| all_apply(state)));
-    }
-    if bounds.timeouts > 1 {
-        properties.push(Property::sometimes("two reigns", |_, state: &Cluster<P>| {
-            state.history.leaders.len() > 1
-        }));
-    }
-    if bounds.timeouts > 0 && bounds.commands > 0 {
-        properties.push(Property::sometimes("a command is applied", |_, state| {
-            applied_commands(state) > 0
-        }));
-    }
-    if bounds.timeouts > 0 && bounds.commands > 1 {
-        properties.push(Property::sometimes("two commands are applied", |_, state| {
-            applied_commands(state) > 1
-        }));
-    }
-    if bounds.timeouts > 0 && bounds.commands > 0 && bounds.crashes > 0 {
-        properties.push(Property::sometimes(
-            "a restarted replica applies a command",
-            |_, state: &Cluster<P>| state.history.restarted_applied,
-        ));
-    }
+    let mut sometimes = |is_possible, name, condition| {
+        if is_possible {
+            properties.push(Property::sometimes(name, condition));
+        }
+    };
+    let Bounds { timeouts, commands, crashes, .. } = bounds;
+    sometimes(timeouts > 0, "a leader is elected", |_, state: &Cluster<P>| {
+        !state.history.leaders.is_empty()
+    });
+    sometimes(timeouts > 1, "two reigns", |_, state| state.history.leaders.len() > 1);
+    let may_commit = timeouts > 0 && commands > 0;
+    sometimes(may_commit, "a command is applied", |_, state| applied_commands(state) > 0);
+    sometimes(may_commit && commands > 1, "two commands are applied", |_, state| {
+        applied_commands(state) > 1
+    });
+    sometimes(may_commit, "all apply", |_, state| all_apply(state));
+    sometimes(may_commit && crashes > 0, "a restarted replica applies a command", |_, state| {
+        state.history.restarted_applied
+    });
     properties
 }
 
