@@ -12,6 +12,8 @@ use crate::usage::usage;
 pub struct Entry {
     /// Its name on the command line and in reports.
     pub name: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
     /// What it is, in a line.
     pub summary: &'static str,
     /// Runs a cluster of it in virtual time.
@@ -23,8 +25,12 @@ pub struct Entry {
 /// Every protocol.
 pub fn protocols() -> Vec<Entry> {
     vec![
-        entry::<consensus_raft::Raft>("Raft (Ongaro & Ousterhout 2014): a strong leader, one log"),
+        entry::<consensus_raft::Raft>(
+            "Raft",
+            "Raft (Ongaro & Ousterhout 2014): a strong leader, one log",
+        ),
         entry::<consensus_multipaxos::MultiPaxos>(
+            "Multi-Paxos",
             "Multi-Paxos (Lamport 1998, 2001): one ballot for all slots, chosen in any order",
         ),
     ]
@@ -38,9 +44,10 @@ pub fn find(name: &str) -> Result<Entry> {
     })
 }
 
-fn entry<P: Protocol>(summary: &'static str) -> Entry {
+fn entry<P: Protocol>(title: &'static str, summary: &'static str) -> Entry {
     Entry {
         name: P::NAME,
+        title,
         summary,
         simulate: simulator::run::<P>,
         serve: |config| Box::pin(replica::run::<P>(config)),

@@ -20,8 +20,6 @@ pub(crate) struct Analysis<'a> {
     pub commits: Vec<Commit>,
     /// Its goodput.
     pub goodput: Goodput,
-    /// What its timeouts predict.
-    pub prediction: Option<Prediction>,
 }
 
 impl<'a> Analysis<'a> {
@@ -32,7 +30,6 @@ impl<'a> Analysis<'a> {
             record,
             commits: latency::commits(&record.observed),
             goodput: Goodput::of(record, &answered),
-            prediction: prediction::predict(record, &trials),
             trials,
             answered,
         }
@@ -58,7 +55,7 @@ impl<'a> Group<'a> {
     /// A group of one run.
     pub(crate) fn single(record: &'a RunRecord) -> Self {
         Self {
-            label: record.metadata.protocol.clone(),
+            label: record.metadata.name().to_owned(),
             number: 0,
             runs: vec![Analysis::of(record)],
         }
@@ -72,6 +69,12 @@ impl<'a> Group<'a> {
     /// The trials of all its runs.
     pub(crate) fn trials(&self) -> impl Iterator<Item = &Trial> {
         self.runs.iter().flat_map(|run| &run.trials)
+    }
+
+    /// What the timeouts predict of all its elections.
+    pub(crate) fn prediction(&self) -> Option<Prediction> {
+        let runs = self.runs.iter().map(|run| (run.record, run.trials.as_slice()));
+        prediction::predict_all(runs)
     }
 }
 
@@ -91,10 +94,11 @@ pub(crate) fn grouped(records: &[RunRecord]) -> Vec<Group<'_>> {
             continue;
         }
         let protocol = &record.metadata.protocol;
+        let name = record.metadata.name();
         let earlier = groups.iter().filter(|g| &g.shown().record.metadata.protocol == protocol);
         let label = match earlier.count() {
-            0 => protocol.clone(),
-            variants => format!("{protocol} ({})", variants + 1),
+            0 => name.to_owned(),
+            variants => format!("{name} ({})", variants + 1),
         };
         groups.push(Group { label, number: groups.len(), runs: vec![Analysis::of(record)] });
     }

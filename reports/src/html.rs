@@ -4,6 +4,7 @@ mod comparison;
 mod counterexample;
 mod definitions;
 mod figures;
+mod likeness;
 mod page;
 mod run;
 mod tables;

@@ -31,22 +31,26 @@ pub struct Plot {
     pub svg: String,
 }
 
-/// The plots of one run. A violated verdict leaves out all that shows performance.
+/// The plots of one run; what the replicas held comes first if a key is watched. A violated verdict
+/// leaves out all that shows performance.
 ///
 /// # Errors
 ///
 /// If one cannot be drawn.
 pub fn of_run(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
     let group = [Group::single(record)];
-    let mut plots = Vec::new();
-    if record.may_be_measured() {
-        plots.extend(of_groups(&group)?);
-    }
-    plots.extend(lanes::timeline(&group[0])?);
-    plots.extend(lanes::roles(&group[0])?);
-    plots.extend(lanes::values(&group[0])?);
-    plots.extend(views::gossip(&group[0])?);
-    Ok(plots)
+    let performance = match record.may_be_measured() {
+        true => of_groups(&group)?,
+        false => Vec::new(),
+    };
+    let timeline = lanes::timeline(&group[0])?;
+    let states = [lanes::values(&group[0])?, lanes::roles(&group[0])?, views::gossip(&group[0])?];
+    let states = states.into_iter().flatten();
+    // Who watches a key wants to see what became of it.
+    Ok(match record.metadata.watched_key {
+        Some(_) => states.chain(timeline).chain(performance).collect(),
+        None => performance.into_iter().chain(timeline).chain(states).collect(),
+    })
 }
 
 /// The plots of a comparison, on common axes. Runs whose verdict is violated are left out.

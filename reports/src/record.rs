@@ -57,8 +57,11 @@ pub struct RunRecord {
 /// What ran, where, and by which command.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Metadata {
-    /// The protocol's name.
+    /// The protocol's name on the command line, for machines.
     pub protocol: String,
+    /// The protocol's name for people; empty if it has no other.
+    #[serde(default)]
+    pub title: String,
     /// The target: `sim`, `local`, …
     pub target: String,
     /// Which kind of clock the run's times come from.
@@ -89,6 +92,13 @@ pub struct Metadata {
     pub end: Time,
     /// The key whose value the samples follow, if one is watched.
     pub watched_key: Option<String>,
+}
+
+impl Metadata {
+    /// What reports call the protocol.
+    pub fn name(&self) -> &str {
+        if self.title.is_empty() { &self.protocol } else { &self.title }
+    }
 }
 
 /// Which kind of clock times come from. Numbers of different kinds never share a chart.

@@ -11,7 +11,7 @@ use crate::{
     elections::{self, Stage, Trial, TrialOutcome},
     latency::{self, Kind, LeaderLatency},
     prediction::{self, Prediction},
-    record::{Clock, Expectation, RunRecord},
+    record::{Clock, Counters, Expectation, RunRecord},
     statistics::{Quantiles, sorted},
     verdicts::Standing,
 };
@@ -21,6 +21,8 @@ use crate::{
 pub struct Summary {
     /// The protocol.
     pub protocol: String,
+    /// Its name for people.
+    pub title: String,
     /// The target.
     pub target: String,
     /// Which kind of clock the numbers come from.
@@ -164,6 +166,7 @@ impl Summary {
         let figures = figures.unwrap_or_default();
         Self {
             protocol: meta.protocol.clone(),
+            title: meta.name().to_owned(),
             target: meta.target.clone(),
             clock: meta.clock,
             schedule: meta.schedule.clone(),
@@ -317,10 +320,25 @@ impl TrialCounts {
 }
 
 impl Cost {
+    /// The cost of several runs together; what one of them did not count is not known of all.
+    pub(crate) fn sum(costs: &[Self]) -> Self {
+        let total = |part: fn(&Self) -> Option<u64>| costs.iter().map(part).sum::<Option<u64>>();
+        let counters = Counters {
+            messages: total(|cost| cost.messages),
+            bytes: total(|cost| cost.bytes),
+            syncs: total(|cost| cost.syncs),
+        };
+        let commits = costs.iter().map(|cost| cost.commits).sum();
+        Self::from_counts(commits, counters, costs.iter().map(|cost| cost.elections).sum())
+    }
+
     fn of(record: &RunRecord, commits: u64) -> Self {
-        let counters = record.counters;
         let elected = |event: &Event| matches!(event, Event::Elected { .. });
         let elections = record.observed.iter().filter(|seen| elected(&seen.event)).count() as u64;
+        Self::from_counts(commits, record.counters, elections)
+    }
+
+    fn from_counts(commits: u64, counters: Counters, elections: u64) -> Self {
         let per_commit = |count: Option<u64>| {
             count.filter(|_| commits > 0).map(|count| count as f64 / commits as f64)
         };

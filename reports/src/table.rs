@@ -1,15 +1,38 @@
 //! The short table with which a command ends.
 
-use crate::{statistics::Quantiles, summary::Summary};
+use crate::{summary::Summary, verdicts::Standing};
 
-/// One column for each run, one line for each number, plain text.
+/// The most runs that get a column each.
+const COLUMNS: usize = 4;
+
+/// One line for each number, plain text, with a column for each run; of many runs, with a column
+/// for each protocol, which holds the medians of its runs.
 pub fn summary_table(summaries: &[Summary]) -> String {
+    match summaries.len() {
+        0..=COLUMNS => of_columns(&summaries.iter().map(|run| vec![run]).collect::<Vec<_>>()),
+        _ => of_columns(&by_protocol(summaries)),
+    }
+}
+
+fn by_protocol(summaries: &[Summary]) -> Vec<Vec<&Summary>> {
+    let mut columns: Vec<Vec<&Summary>> = Vec::new();
+    for run in summaries {
+        match columns.iter_mut().find(|column| column[0].protocol == run.protocol) {
+            Some(column) => column.push(run),
+            None => columns.push(vec![run]),
+        }
+    }
+    columns
+}
+
+fn of_columns(columns: &[Vec<&Summary>]) -> String {
     let rows: Vec<(&str, Vec<String>)> = ROWS
         .iter()
-        .map(|&(name, of)| (name, summaries.iter().map(of).collect::<Vec<String>>()))
+        .filter(|&&(name, _)| name != RUNS || columns.iter().any(|column| column.len() > 1))
+        .map(|(name, of)| (*name, columns.iter().map(|column| of.cell(column)).collect()))
         .collect();
     let names = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..summaries.len())
+    let widths: Vec<usize> = (0..columns.len())
         .map(|run| rows.iter().map(|(_, cells)| cells[run].chars().count()).max().unwrap_or(0))
         .collect();
     let mut table = String::new();
@@ -22,27 +45,75 @@ pub fn summary_table(summaries: &[Summary]) -> String {
     table
 }
 
-type Row = (&'static str, fn(&Summary) -> String);
+/// The line that says how many runs a column stands for.
+const RUNS: &str = "medians of";
 
-const ROWS: [Row; 14] = [
-    ("", |s| s.protocol.clone()),
-    ("verdict", |s| s.standing().to_string()),
-    ("expectations", |s| if s.expectations_held { "held" } else { "NOT HELD" }.to_owned()),
-    ("operations ok", |s| s.operations.ok.to_string()),
-    ("failed / unknown", |s| format!("{} / {}", s.operations.failed, s.operations.unknown)),
-    ("throughput", |s| number(s.throughput_per_s, "/s")),
-    ("elections / trials", |s| format!("{} / {}", s.trials.elected, s.trials.all)),
-    ("election time p50", |s| median(s.election_ms)),
-    ("predicted p50", |s| number(s.election_prediction.as_ref().map(|p| p.predicted_p50_ms), "ms")),
-    ("client-visible outage p50", |s| median(s.outage_ms)),
-    ("longest gap", |s| number(s.availability.and_then(|a| a.longest_gap_ms), "ms")),
-    ("commit latency p50", |s| median(s.commit_latency_ms.map(|l| l.client))),
-    ("commit latency p99", |s| number(s.commit_latency_ms.and_then(|l| l.client.p99), "ms")),
-    ("inside the leader p50", |s| median(s.commit_latency_ms.map(|l| l.leader.latency))),
+/// What a line says of the runs of one column.
+enum Of {
+    /// All of them together, in words.
+    All(fn(&[&Summary]) -> String),
+    /// The sum of a count.
+    Sum(fn(&Summary) -> u64),
+    /// The median of a number, with its unit.
+    Median(&'static str, fn(&Summary) -> Option<f64>),
+}
+
+impl Of {
+    fn cell(&self, runs: &[&Summary]) -> String {
+        match self {
+            Self::All(words) => words(runs),
+            Self::Sum(count) => grouped(runs.iter().map(|run| count(run)).sum::<u64>() as f64),
+            Self::Median(unit, of) => {
+                let values: Vec<f64> = runs.iter().filter_map(|run| of(run)).collect();
+                number(crate::statistics::median(&values), unit)
+            }
+        }
+    }
+}
+
+const ROWS: [(&str, Of); 18] = [
+    ("", Of::All(|runs| runs[0].title.clone())),
+    (RUNS, Of::All(|runs| format!("{} runs", runs.len()))),
+    ("verdict", Of::All(verdict)),
+    ("expectations", Of::All(expectations)),
+    ("operations ok", Of::Sum(|s| s.operations.ok)),
+    ("operations failed", Of::Sum(|s| s.operations.failed)),
+    ("operations unknown", Of::Sum(|s| s.operations.unknown)),
+    ("throughput", Of::Median("/s", |s| s.throughput_per_s)),
+    ("elections / trials", Of::All(elections)),
+    ("election time p50", Of::Median("ms", |s| s.election_ms?.p50)),
+    ("predicted p50", Of::Median("ms", |s| Some(s.election_prediction.as_ref()?.predicted_p50_ms))),
+    ("client-visible outage p50", Of::Median("ms", |s| s.outage_ms?.p50)),
+    ("longest gap", Of::Median("ms", |s| s.availability?.longest_gap_ms)),
+    ("commit latency p50", Of::Median("ms", |s| s.commit_latency_ms?.client.p50)),
+    ("commit latency p99", Of::Median("ms", |s| s.commit_latency_ms?.client.p99)),
+    ("inside the leader p50", Of::Median("ms", |s| s.commit_latency_ms?.leader.latency.p50)),
+    ("messages per commit", Of::Median("", |s| s.cost?.messages_per_commit)),
+    ("syncs per commit", Of::Median("", |s| s.cost?.syncs_per_commit)),
 ];
 
-fn median(quantiles: Option<Quantiles>) -> String {
-    number(quantiles.and_then(|quantiles| quantiles.p50), "ms")
+/// The worst verdict of the runs, and how many have it.
+fn verdict(runs: &[&Summary]) -> String {
+    let worst = runs.iter().map(|run| run.standing()).max().unwrap_or(Standing::Ok);
+    let with = runs.iter().filter(|run| run.standing() == worst).count();
+    match with == runs.len() {
+        true => worst.to_string(),
+        false => format!("{worst} in {with} of {}", runs.len()),
+    }
+}
+
+fn expectations(runs: &[&Summary]) -> String {
+    let failed = runs.iter().filter(|run| !run.expectations_held).count();
+    match (failed, runs.len()) {
+        (0, _) => "held".to_owned(),
+        (_, 1) => "NOT HELD".to_owned(),
+        (failed, all) => format!("NOT HELD in {failed} of {all}"),
+    }
+}
+
+fn elections(runs: &[&Summary]) -> String {
+    let sum = |of: fn(&Summary) -> u64| runs.iter().map(|run| of(run)).sum::<u64>();
+    format!("{} / {}", sum(|s| s.trials.elected), sum(|s| s.trials.all))
 }
 
 /// A number with three significant digits and its unit; a dash for none.
@@ -60,8 +131,18 @@ pub(crate) fn significant(value: f64) -> String {
         size if size >= 99.95 => format!("{value:.0}"),
         size if size >= 9.995 => format!("{value:.1}"),
         size if size >= 0.009_995 || size == 0.0 => format!("{value:.2}"),
-        _ => format!("{value:.1e}"),
+        size if size >= 1e-6 => {
+            let digits = (1.0 - size.log10().floor()) as usize;
+            format!("{value:.digits$}")
+        }
+        _ => "0.00".to_owned(),
     }
+    .replace('-', "−")
+}
+
+/// A number with its sign and this many decimals.
+pub(crate) fn signed(value: f64, digits: usize) -> String {
+    format!("{value:+.digits$}").replace('-', "−")
 }
 
 /// A whole number with its thousands set apart by commas.
@@ -86,7 +167,7 @@ mod tests {
         let shown = [0.0, 0.1234, 12.345, 99.97, 999.4, 1_234.5, 1_234_567.0, -1_234.0, 0.001];
         assert_eq!(
             shown.map(significant),
-            ["0.00", "0.12", "12.3", "100", "999", "1,234", "1,234,567", "−1,234", "1.0e-3"]
+            ["0.00", "0.12", "12.3", "100", "999", "1,234", "1,234,567", "−1,234", "0.0010"]
         );
         assert_eq!((number(None, "ms"), number(Some(2.0), "ms")), ("–".into(), "2.00 ms".into()));
     }

@@ -172,7 +172,7 @@ fn a_comparison_puts_both_on_the_same_axes() {
     assert_self_contained(&page);
     assert_well_formed(&page);
     for shown in
-        ["raft and multipaxos", "All parameters are equal.", "One run on each side", "different"]
+        ["raft and multipaxos", "All parameters are equal.", "One run on each side", ">differs<"]
     {
         assert!(page.contains(shown), "{shown} is missing");
     }
@@ -180,7 +180,8 @@ fn a_comparison_puts_both_on_the_same_axes() {
     records[1].metadata.schedule_digest = "other".into();
     let page = render_comparison(&records).unwrap();
     assert!(page.contains("Marked rows differ") && page.contains("class=\"differs\""));
-    assert!(page.contains("Not alike: the schedules of these runs differ."));
+    assert!(page.contains("The parameter &#39;heartbeat interval&#39; differs: 30 ms; 50 ms."));
+    assert!(page.contains("The schedules differ, by their digests, under seed 1."));
 }
 
 #[test]
@@ -191,13 +192,60 @@ fn several_runs_of_a_side_are_one_number_each() {
         .collect();
     let page = render_comparison(&records).unwrap();
     assert!(page.contains("The unit is the run") && page.contains("paired by seed"));
+    assert_well_formed(&page);
+    assert!(page.contains("Five real elections by their rank, of 15 of raft in 5 runs"));
+}
+
+#[test]
+fn runs_of_equal_seeds_are_alike_whatever_their_seeds_draw() {
+    let run = |protocol, seed| {
+        let mut record = Story { trials: 1, ..Story::new(protocol, seed) }.record();
+        record.metadata.schedule_digest = format!("digest of {seed}");
+        record
+    };
+    let mut records = vec![run("raft", 1), run("multipaxos", 1), run("raft", 2)];
+    let page = render_comparison(&records).unwrap();
+    assert!(page.contains("The seeds differ: raft ran 1, 2; multipaxos ran 1."));
+    records.push(run("multipaxos", 2));
+    assert!(!render_comparison(&records).unwrap().contains("Not alike"));
+    records[3].metadata.host.insert("cores".into(), "64".into());
+    let page = render_comparison(&records).unwrap();
+    assert!(page.contains("The machine&#39;s fact &#39;cores&#39; differs: 2; 64."));
+}
+
+#[test]
+fn a_watched_key_comes_first() {
+    let mut record = Story { trials: 1, ..Story::new("raft", 1) }.record();
+    let first = |record: &RunRecord| plots::of_run(record).unwrap()[0].name;
+    assert_eq!(first(&record), "value-over-time");
+    record.metadata.watched_key = None;
+    assert_eq!(first(&record), "election-time-cdf");
+}
+
+#[test]
+fn many_runs_share_a_column_and_the_worst_of_their_verdicts() {
+    let records = (1..=3).flat_map(|seed| {
+        ["raft", "multipaxos"]
+            .map(|protocol| Story { trials: 1, ..Story::new(protocol, seed) }.record())
+    });
+    let mut summaries: Vec<Summary> = records.map(|record| Summary::of(&record)).collect();
+    summaries[2].verdict.exactly_once = reports::verdicts::Standing::Violated;
+    let table = reports::summary_table(&summaries);
+    let line = |name: &str| {
+        let line = table.lines().find(|line| line.contains(name)).expect("a line");
+        line.split_whitespace().skip(name.split(' ').count()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("medians of"), "3 runs 3 runs");
+    assert_eq!(line("verdict"), "violated in 1 of 3 ok");
+    assert_eq!(line("elections / trials"), "3 / 3 3 / 3");
+    assert!(!reports::summary_table(&summaries[..2]).contains("medians of"));
 }
 
 #[test]
 fn a_violated_run_enters_no_comparison() {
     let records = [broken(), Story { trials: 2, ..Story::new("multipaxos", 3) }.record()];
     let page = render_comparison(&records).unwrap();
-    assert!(page.contains("raft: what contradicts what"));
+    assert!(page.contains("raft, seed 3: what contradicts what"));
     assert!(!page.contains("One run on each side"));
     assert_well_formed(&page);
     for plot in plots::of_comparison(&records).unwrap() {

@@ -52,7 +52,7 @@ pub fn execute(
         Target::Local => experiment::local(plan, protocol, directory, interrupts)?,
     };
     let failure = raw.failure.clone();
-    let record = experiment::assemble(plan, protocol.name, command_line(), raw)?;
+    let record = experiment::assemble(plan, protocol, command_line(), raw)?;
     let saved = reports::save(&record, directory);
     let summary = saved.map_err(|error| match plan::check_writable(directory) {
         Err(why) => anyhow!("{why}: the report could not be written"),

@@ -21,7 +21,7 @@ use consensus_core::{
 use faults::Resolved;
 use reports::{Clock, Counters, ElectionTiming, Metadata, RunRecord, Setting};
 
-use crate::{cli::Target, plan::Plan};
+use crate::{cli::Target, plan::Plan, registry::Entry};
 
 pub use host::stamp;
 pub use local::local;
@@ -81,7 +81,7 @@ impl Recovery {
 }
 
 /// Makes a judged record of what a target handed over.
-pub fn assemble(plan: &Plan, protocol: &str, command: String, raw: Raw) -> Result<RunRecord> {
+pub fn assemble(plan: &Plan, protocol: &Entry, command: String, raw: Raw) -> Result<RunRecord> {
     let verdicts = checker::check(&Evidence {
         operations: &raw.operations,
         applied: &raw.applied,
@@ -92,7 +92,8 @@ pub fn assemble(plan: &Plan, protocol: &str, command: String, raw: Raw) -> Resul
     let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
     let mut record = RunRecord {
         metadata: Metadata {
-            protocol: protocol.to_owned(),
+            protocol: protocol.name.to_owned(),
+            title: protocol.title.to_owned(),
             target: plan.target.to_string(),
             clock: match plan.target {
                 Target::Sim => Clock::Virtual,
@@ -123,7 +124,7 @@ pub fn assemble(plan: &Plan, protocol: &str, command: String, raw: Raw) -> Resul
         verdicts,
         expectations: Vec::new(),
         schedule_text: raw.resolved.to_toml(),
-        config_text: config_text(plan, protocol),
+        config_text: config_text(plan, protocol.name),
         operations: raw.operations,
         applied: raw.applied,
         observed: raw.observed,

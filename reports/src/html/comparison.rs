@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::{
-    counterexample, definitions, escape,
-    page::{figures, folded, page, paragraph, section},
+    counterexample, definitions, escape, likeness,
+    page::{figures, folded, folded_part, page, paragraph, section},
     tables,
 };
 use crate::{
@@ -13,11 +13,14 @@ use crate::{
     latency::{self, Kind},
     plots,
     record::RunRecord,
-    statistics::{Comparison, Equivalence, Interval, Unit, compare},
-    summary::{Summary, election_times_ms, outages_ms},
-    table::{number, significant},
+    statistics::{Comparison, Equivalence, Interval, Quantiles, Unit, compare, median, sorted},
+    summary::{Cost, Summary, election_times_ms, outages_ms},
+    table::{number, signed, significant},
     verdicts::Standing,
 };
+
+/// The most runs that are shown one by one.
+const FEW: usize = 4;
 
 pub(super) fn render(records: &[RunRecord]) -> Result<String, ReportError> {
     let [first, .., _] = records else { return Err(ReportError::TooFewRuns(records.len())) };
@@ -35,9 +38,14 @@ pub(super) fn render(records: &[RunRecord]) -> Result<String, ReportError> {
     let names: Vec<String> = all.iter().map(|group| group.label.clone()).collect();
     let title = names.join(" and ");
 
-    let mut body = header(&title, first, records) + &warnings(records) + &verdicts(&all);
+    let mut body =
+        header(&title, first, records) + &likeness::warnings(records, &all) + &verdicts(&all);
     for record in broken {
-        let heading = format!("{}: what contradicts what", record.metadata.protocol);
+        let heading = format!(
+            "{}, seed {}: what contradicts what",
+            record.metadata.name(),
+            record.metadata.seed
+        );
         let timeline = figures(&plots::of_run(record)?);
         body.push_str(&section(&heading, &(counterexample::all(record) + &timeline)));
     }
@@ -46,24 +54,20 @@ pub(super) fn render(records: &[RunRecord]) -> Result<String, ReportError> {
         body.push_str(&section("Differences", &differences(&measured)));
         body.push_str(&section("Plots, on the same axes", &figures(&plots)));
         body.push_str(&section("Numbers", &numbers(&measured)));
-        for group in &measured {
-            for run in &group.runs {
-                let seed = run.record.metadata.seed;
-                let heading = format!("Trials of {}, seed {seed}", group.label);
-                let trials =
-                    tables::trials_left_out(&run.trials) + &tables::trials(run.record, &run.trials);
-                body.push_str(&section(&heading, &trials));
-            }
-        }
+        body.push_str(&section("Trials", &measured.iter().map(trials).collect::<String>()));
     }
     body.push_str(&section("Parity of the parameters", &parity(&analysis::grouped(records))));
     body.push_str(&section("What was measured, and how", &definitions::definitions()));
     let environments: String = records
         .iter()
         .map(|record| {
-            format!("<h3>{}</h3>\n", escape(&record.metadata.protocol))
-                + &tables::environment(record)
-                + &folded("Resolved schedule", &record.schedule_text)
+            let heading = format!("{}, seed {}", record.metadata.name(), record.metadata.seed);
+            let environment =
+                tables::environment(record) + &folded("Resolved schedule", &record.schedule_text);
+            match records.len() {
+                0..=FEW => tables::under(&escape(&heading), &environment),
+                _ => folded_part(&heading, &environment),
+            }
         })
         .collect();
     body.push_str(&section("Environment, and how to run this again", &environments));
@@ -74,6 +78,20 @@ pub(super) fn render(records: &[RunRecord]) -> Result<String, ReportError> {
 fn measurable(mut group: Group<'_>) -> Option<Group<'_>> {
     group.runs.retain(|run| run.record.may_be_measured());
     (!group.runs.is_empty()).then_some(group)
+}
+
+/// The trials of each run of a side; of many runs, folded away.
+fn trials(group: &Group<'_>) -> String {
+    let of_run = |run: &analysis::Analysis<'_>| {
+        let heading = format!("{}, seed {}", group.label, run.record.metadata.seed);
+        let trials =
+            tables::trials_left_out(&run.trials) + &tables::trials(run.record, &run.trials);
+        match group.runs.len() {
+            1 => tables::under(&escape(&heading), &trials),
+            _ => folded_part(&heading, &trials),
+        }
+    };
+    group.runs.iter().map(of_run).collect()
 }
 
 fn header(title: &str, first: &RunRecord, records: &[RunRecord]) -> String {
@@ -91,55 +109,18 @@ fn header(title: &str, first: &RunRecord, records: &[RunRecord]) -> String {
     )
 }
 
-/// A fact of a run that should be alike in all.
-type Fact = fn(&RunRecord) -> String;
-
-/// What keeps these runs from being comparable, if anything does.
-fn warnings(records: &[RunRecord]) -> String {
-    let differs = |of: Fact| records.iter().skip(1).any(|record| of(record) != of(&records[0]));
-    let checks: [(&str, Fact); 5] = [
-        ("schedules", |record| record.metadata.schedule_digest.clone()),
-        ("targets", |record| record.metadata.target.clone()),
-        ("cluster sizes", |record| record.metadata.nodes.to_string()),
-        ("durability levels", |record| record.metadata.durability.clone()),
-        ("machines", |record| format!("{:?}", record.metadata.host)),
-    ];
-    let differing: Vec<&str> =
-        checks.iter().filter(|check| differs(check.1)).map(|check| check.0).collect();
-    let mut html = String::new();
-    if !differing.is_empty() {
-        html.push_str(&format!(
-            "<div class=\"banner note\"><strong>Not alike: the {} of these runs differ.</strong>\
-             <p>A difference in the numbers need not be the protocols' own.</p></div>\n",
-            differing.join(", ")
-        ));
-    }
-    if records.iter().any(|record| record.metadata.partial) {
-        html.push_str(
-            "<div class=\"banner note\"><strong>At least one run is partial.</strong></div>\n",
-        );
-    }
-    html
-}
-
 fn name(group: &Group<'_>) -> String {
     format!("<span class=\"side side-{}\"></span>{}", group.number % 6, escape(&group.label))
 }
 
-/// A row of verdicts for each run.
+/// A row of verdicts for each run; of many runs, for each side.
 fn verdicts(groups: &[Group<'_>]) -> String {
+    let runs: usize = groups.iter().map(|group| group.runs.len()).sum();
     let mut rows = Vec::new();
     for group in groups {
-        for run in &group.runs {
-            let record = run.record;
-            let mut row = vec![name(group), record.metadata.seed.to_string()];
-            row.extend(record.verdicts.named().iter().map(|(_, verdict)| {
-                let word = Standing::from(*verdict);
-                format!("<span class=\"{word}-word\">{word}</span>")
-            }));
-            let held = record.expectations.iter().filter(|expectation| expectation.held).count();
-            row.push(format!("{held} of {}", record.expectations.len()));
-            rows.push(row);
+        match runs {
+            0..=FEW => rows.extend(group.runs.iter().map(|run| verdict_row(group, &[run]))),
+            _ => rows.push(verdict_row(group, &group.runs.iter().collect::<Vec<_>>())),
         }
     }
     let head = [
@@ -163,6 +144,34 @@ fn verdicts(groups: &[Group<'_>]) -> String {
     let class = worst.unwrap_or(Standing::Ok);
     format!("<div class=\"banner {class}\"><strong>{words}</strong></div>\n")
         + &tables::table(&head, &rows)
+}
+
+/// How each rule stands at worst over these runs of a side.
+fn verdict_row(group: &Group<'_>, runs: &[&analysis::Analysis<'_>]) -> Vec<String> {
+    let mut seeds: Vec<u64> = runs.iter().map(|run| run.record.metadata.seed).collect();
+    seeds.sort_unstable();
+    let seeds = match seeds.as_slice() {
+        few if few.len() <= FEW => likeness::listed(few),
+        [first, .., last] => format!("{} from {first} to {last}", runs.len()),
+        _ => String::new(),
+    };
+    let mut row = vec![name(group), seeds];
+    let rules = runs[0].record.verdicts.named().len();
+    row.extend((0..rules).map(|rule| {
+        let standing =
+            |run: &&analysis::Analysis<'_>| Standing::from(run.record.verdicts.named()[rule].1);
+        let word = runs.iter().map(standing).max().unwrap_or(Standing::Ok);
+        let count = runs.iter().filter(|run| standing(run) == word).count();
+        let share = match count == runs.len() {
+            true => String::new(),
+            false => format!(" <small>in {count} of {}</small>", runs.len()),
+        };
+        format!("<span class=\"{word}-word\">{word}</span>{share}")
+    }));
+    let expectations = || runs.iter().flat_map(|run| &run.record.expectations);
+    let held = expectations().filter(|expectation| expectation.held).count();
+    row.push(format!("{held} of {}", expectations().count()));
+    row
 }
 
 /// The metrics that are compared, each with the samples of one run in ascending order.
@@ -239,7 +248,8 @@ fn row(metric: &str, comparison: &Comparison) -> Vec<String> {
     };
     let claim = match comparison.equivalence {
         Equivalence::Equivalent => "equivalent within 10 %",
-        Equivalence::Different => "different",
+        Equivalence::SlightlyDifferent => "differs, by less than 10 %",
+        Equivalence::Different => "differs",
         Equivalence::Inconclusive => "inconclusive",
     };
     let (p_value, delta) = comparison.test.map_or(("–".into(), "–".into()), |test| {
@@ -247,7 +257,7 @@ fn row(metric: &str, comparison: &Comparison) -> Vec<String> {
             p if p < 0.001 => "&lt; 0.001".to_owned(),
             p => format!("{p:.3}"),
         };
-        (p_value, format!("{:+.2} <small>{}</small>", test.cliffs_delta, test.effect()))
+        (p_value, format!("{} <small>{}</small>", signed(test.cliffs_delta, 2), test.effect()))
     });
     vec![
         metric.to_owned(),
@@ -279,31 +289,92 @@ fn unit(comparison: Comparison) -> String {
 
 /// The distributions, predictions and costs of all sides.
 fn numbers(groups: &[Group<'_>]) -> String {
-    let mut distributions: BTreeMap<usize, Vec<Vec<String>>> = BTreeMap::new();
-    let (mut predictions, mut costs) = (Vec::new(), Vec::new());
-    for group in groups {
-        for run in &group.runs {
-            let summary = Summary::of(run.record);
-            let name = match group.runs.len() {
+    let summaries: Vec<Vec<Summary>> = groups
+        .iter()
+        .map(|group| group.runs.iter().map(|run| Summary::of(run.record)).collect())
+        .collect();
+    let each = each_run(groups, &summaries);
+    let distributions = match groups.iter().all(|group| group.runs.len() == 1) {
+        true => each,
+        false => medians(groups, &summaries) + &folded_part("The numbers of each run", &each),
+    };
+    let predictions: Vec<_> =
+        groups.iter().filter_map(|group| Some((name(group), group.prediction()?))).collect();
+    let predicted = tables::predictions(&predictions)
+        + &tables::unpredicted(groups.iter().flat_map(Group::trials));
+    let costs: Vec<(String, Cost)> = groups
+        .iter()
+        .zip(&summaries)
+        .map(|(group, runs)| {
+            let costs: Vec<Cost> = runs.iter().filter_map(|run| run.cost).collect();
+            (name(group), Cost::sum(&costs))
+        })
+        .collect();
+    distributions
+        + &tables::under("Election time, predicted and measured", &predicted)
+        + &tables::under("Cost: the fairness ledger, all runs together", &tables::costs(&costs))
+}
+
+/// One row for each distribution of each run, those of one kind together.
+fn each_run(groups: &[Group<'_>], summaries: &[Vec<Summary>]) -> String {
+    let mut rows: BTreeMap<usize, Vec<Vec<String>>> = BTreeMap::new();
+    for (group, runs) in groups.iter().zip(summaries) {
+        for summary in runs {
+            let side = match runs.len() {
                 1 => name(group),
-                _ => format!("{}, seed {}", name(group), run.record.metadata.seed),
+                _ => format!("{}, seed {}", name(group), summary.seed),
             };
-            for (at, (metric, quantiles)) in tables::distributions(&summary).iter().enumerate() {
+            for (at, metric, quantiles) in tables::distributions(summary) {
                 let row =
-                    tables::quantile_row(&format!("{metric}<br><small>{name}</small>"), quantiles);
-                distributions.entry(at).or_default().push(row);
+                    tables::quantile_row(&format!("{metric}<br><small>{side}</small>"), &quantiles);
+                rows.entry(at).or_default().push(row);
             }
-            predictions.extend(summary.election_prediction.map(|p| (name.clone(), p)));
-            costs.extend(summary.cost.map(|cost| (name, cost)));
         }
     }
-    let rows: Vec<Vec<String>> = distributions.into_values().flatten().collect();
-    tables::table(&tables::QUANTILES, &rows)
-        + &tables::under(
-            "Election time, predicted and measured",
-            &tables::predictions(&predictions),
-        )
-        + &tables::under("Cost: the fairness ledger", &tables::costs(&costs))
+    tables::table(&tables::QUANTILES, &rows.into_values().flatten().collect::<Vec<_>>())
+}
+
+/// One row for each distribution of each side: the medians over its runs, with the range.
+fn medians(groups: &[Group<'_>], summaries: &[Vec<Summary>]) -> String {
+    let mut rows: BTreeMap<(usize, usize), Vec<String>> = BTreeMap::new();
+    for (number, (group, runs)) in groups.iter().zip(summaries).enumerate() {
+        let mut metrics: BTreeMap<usize, (&str, Vec<Quantiles>)> = BTreeMap::new();
+        for (at, metric, quantiles) in runs.iter().flat_map(tables::distributions) {
+            metrics.entry(at).or_insert((metric, Vec::new())).1.push(quantiles);
+        }
+        for (at, (metric, quantiles)) in metrics {
+            let over_runs = |of: fn(&Quantiles) -> Option<f64>| {
+                let values = sorted(quantiles.iter().filter_map(of));
+                let range = match (values.first(), values.last()) {
+                    (Some(low), Some(high)) if values.len() > 1 => {
+                        format!(" <small>({} to {})</small>", significant(*low), significant(*high))
+                    }
+                    _ => String::new(),
+                };
+                tables::cell(median(&values)) + &range
+            };
+            let row = vec![
+                format!("{metric}<br><small>{}</small>", name(group)),
+                quantiles.len().to_string(),
+                over_runs(|q| q.p50),
+                over_runs(|q| q.mean),
+                over_runs(|q| q.p95),
+                over_runs(|q| q.p99),
+                over_runs(|q| q.max),
+            ];
+            rows.insert((at, number), row);
+        }
+    }
+    let head = [
+        "milliseconds, median of the runs <small>(lowest to highest)</small>",
+        "runs",
+        "p50",
+        "mean",
+        "p95",
+        "p99",
+        "max",
+    ];
+    tables::table(&head, &rows.into_values().collect::<Vec<_>>())
 }
 
 /// The parameters side by side; rows that differ are marked.

@@ -8,7 +8,7 @@ const DEFINITIONS: [(&str, &str); 12] = [
     ),
     (
         "election time",
-        "From the instant a fault takes effect until a replica knows that it leads a newer epoch (a term; a ballot). If the fault left no quorum running, it counts from the quorum's return.",
+        "From the instant a fault takes effect until a replica knows that it leads a newer epoch (a term; a ballot). While the faults in force leave no quorum nobody can be elected: then it counts from the return of a quorum.",
     ),
     (
         "client-visible outage",
@@ -20,7 +20,7 @@ const DEFINITIONS: [(&str, &str); 12] = [
     ),
     (
         "prediction",
-        "The smallest of the survivors' timeouts, each uniform over the configured range since the leader was last heard, less the time between the leader's last message and the fault, plus the measured vote rounds. Drawn 20,000 times with fixed keys. The interval is where the median of as many elections would lie with 95 % probability.",
+        "The smallest of the survivors' timeouts, each uniform over the configured range since the leader was last heard, less the time between the leader's last message and the fault, plus the measured vote rounds. Only of elections that silenced a leader and had a quorum at once. Drawn 20,000 times with fixed keys. The interval is where the median of as many elections would lie with 95 % probability.",
     ),
     (
         "commit latency, client",
@@ -48,7 +48,7 @@ const DEFINITIONS: [(&str, &str); 12] = [
     ),
     (
         "difference",
-        "Bootstrap intervals at 95 % of the difference and of the ratio; the Mann–Whitney p-value with Cliff's delta beside it; \u{201c}equivalent\u{201d} only if the 90 % interval of the ratio lies within 1/1.1 to 1.1.",
+        "Bootstrap intervals at 95 % of the difference and of the ratio; the Mann–Whitney p-value with Cliff's delta beside it; \u{201c}equivalent within 10 %\u{201d} only if the 90 % interval of the ratio lies within 1/1.1 to 1.1 and its 95 % interval holds 1; \u{201c}differs, by less than 10 %\u{201d} if the first is so and the second is not.",
     ),
 ];
 

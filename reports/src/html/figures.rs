@@ -77,12 +77,12 @@ pub(super) fn cards(summary: &Summary) -> String {
     }
     if let Some(election) = summary.election_ms.filter(|q| q.n > 0) {
         let note = match &summary.election_prediction {
-            Some(p) => format!(
+            Some(p) if p.n == election.n => format!(
                 "median of {}; predicted {}",
                 election.n,
                 number(Some(p.predicted_p50_ms), "ms")
             ),
-            None => interval(&election),
+            _ => interval(&election),
         };
         cards.push(("election time", number(election.p50, "ms"), note));
     }

@@ -50,6 +50,14 @@ pub(super) fn folded(summary: &str, text: &str) -> String {
     format!("<details><summary>{summary}</summary><pre>{text}</pre></details>\n")
 }
 
+/// Parts of a page that fold away; nothing if there are none.
+pub(super) fn folded_part(summary: &str, html: &str) -> String {
+    if html.is_empty() {
+        return String::new();
+    }
+    format!("<details><summary>{}</summary>\n{html}</details>\n", escape(summary))
+}
+
 const STYLE: &str = r"
 :root{--paper:#fff;--ink:#1f2933;--muted:#62707e;--line:#dfe4ea;--soft:#f5f7f9;--ok:#0b6b4f;--ok-soft:#e4f4ee;
 --bad:#a51d30;--bad-soft:#fcebec;--warn:#8a5a00;--warn-soft:#fdf3dc}

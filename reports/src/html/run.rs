@@ -38,7 +38,7 @@ pub(super) fn render(record: &RunRecord) -> Result<String, ReportError> {
         &(tables::environment(record) + &texts),
     ));
     let meta = &record.metadata;
-    Ok(page(&format!("{} · {} on {}", meta.protocol, meta.schedule, meta.target), &body))
+    Ok(page(&format!("{} · {} on {}", meta.name(), meta.schedule, meta.target), &body))
 }
 
 fn header(record: &RunRecord) -> String {
@@ -47,7 +47,7 @@ fn header(record: &RunRecord) -> String {
     format!(
         "<header>\n<p class=\"kicker\">Run report</p>\n<h1>{} under {}</h1>\n\
          <p class=\"facts\">{} replicas on {} ({}), {seconds} of load, seed {}, {}</p>\n</header>\n",
-        escape(&meta.protocol),
+        escape(meta.name()),
         escape(&meta.schedule),
         meta.nodes,
         escape(&meta.target),
@@ -62,7 +62,7 @@ fn numbers(record: &RunRecord, summary: &Summary) -> String {
     let analysis = Analysis::of(record);
     let rows: Vec<Vec<String>> = tables::distributions(summary)
         .iter()
-        .map(|(name, quantiles)| tables::quantile_row(name, quantiles))
+        .map(|(_, name, quantiles)| tables::quantile_row(name, quantiles))
         .collect();
     let mut html = section(
         "Numbers",
@@ -83,17 +83,20 @@ fn numbers(record: &RunRecord, summary: &Summary) -> String {
     let prediction: Vec<_> = summary
         .election_prediction
         .iter()
-        .map(|prediction| (escape(&record.metadata.protocol), prediction.clone()))
+        .map(|prediction| (escape(record.metadata.name()), prediction.clone()))
         .collect();
     html.push_str(&section(
         "Elections",
         &(tables::trials_left_out(&analysis.trials)
             + &tables::trials(record, &analysis.trials)
             + &tables::under("Stages", &tables::table(&tables::QUANTILES, &stages))
-            + &tables::under("Predicted and measured", &tables::predictions(&prediction))),
+            + &tables::under(
+                "Predicted and measured",
+                &(tables::predictions(&prediction) + &tables::unpredicted(analysis.trials.iter())),
+            )),
     ));
     html.push_str(&section("Availability", &availability(summary)));
-    let cost = summary.cost.map(|cost| (escape(&record.metadata.protocol), cost));
+    let cost = summary.cost.map(|cost| (escape(record.metadata.name()), cost));
     html.push_str(&section("Cost", &tables::costs(&cost.into_iter().collect::<Vec<_>>())));
     html
 }

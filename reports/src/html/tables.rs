@@ -6,7 +6,7 @@ use crate::{
     record::RunRecord,
     statistics::Quantiles,
     summary::{Cost, Summary},
-    table::{grouped, number, significant},
+    table::{grouped, number, signed, significant},
 };
 
 /// A table from its head and its rows, all cells already HTML.
@@ -68,8 +68,8 @@ pub(super) fn quantile_row(name: &str, quantiles: &Quantiles) -> Vec<String> {
     ]
 }
 
-/// The distributions of a run that have samples.
-pub(super) fn distributions(summary: &Summary) -> Vec<(&'static str, Quantiles)> {
+/// The distributions of a run that have samples, each with its place among all.
+pub(super) fn distributions(summary: &Summary) -> Vec<(usize, &'static str, Quantiles)> {
     let latency = summary.commit_latency_ms;
     let all = [
         ("client-visible outage", summary.outage_ms),
@@ -79,7 +79,10 @@ pub(super) fn distributions(summary: &Summary) -> Vec<(&'static str, Quantiles)>
         ("commit latency, inside the leader", latency.map(|l| l.leader.latency)),
         ("read latency, client", summary.read_latency_ms),
     ];
-    all.into_iter().filter_map(|(name, q)| Some((name, q.filter(|q| q.n > 0)?))).collect()
+    let sampled = |(at, (name, quantiles)): (usize, (_, Option<Quantiles>))| {
+        Some((at, name, quantiles.filter(|quantiles| quantiles.n > 0)?))
+    };
+    all.into_iter().enumerate().filter_map(sampled).collect()
 }
 
 /// The trials of a run, one row each.
@@ -105,7 +108,7 @@ pub(super) fn trials(record: &RunRecord, trials: &[Trial]) -> String {
         .map(|trial| {
             let election = trial.election();
             let mut outcome = trial.outcome_in_words();
-            if election.is_some_and(|election| election.counted_from > trial.start) {
+            if trial.waited_for_quorum() {
                 outcome.push_str("; counted from the return of the quorum");
             }
             vec![
@@ -147,6 +150,30 @@ pub(super) fn trials_left_out(trials: &[Trial]) -> String {
     paragraph(&format!(
         "Of {} trials {}: these give no election time.",
         trials.len(),
+        reasons.join(", ")
+    ))
+}
+
+/// Which elections the prediction does not speak of, and why; nothing if it speaks of all.
+pub(super) fn unpredicted<'a>(trials: impl Iterator<Item = &'a Trial>) -> String {
+    let elected: Vec<&Trial> = trials.filter(|trial| trial.election().is_some()).collect();
+    let count = |of: &dyn Fn(&Trial) -> bool| elected.iter().filter(|trial| of(trial)).count();
+    let waited = count(&|trial| trial.waited_for_quorum());
+    let heard = count(&|trial| !trial.waited_for_quorum() && trial.survivors.is_none());
+    let reasons: Vec<String> = [
+        (waited, "had to wait until the faults left a quorum again"),
+        (heard, "followed no leader's silence: it was still heard"),
+    ]
+    .iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, why)| format!("{count} {why}"))
+    .collect();
+    if reasons.is_empty() {
+        return String::new();
+    }
+    paragraph(&format!(
+        "Of {} elections {}: the timeouts alone predict nothing of these.",
+        elected.len(),
         reasons.join(", ")
     ))
 }
@@ -265,7 +292,7 @@ pub(super) fn predictions(sides: &[(String, crate::prediction::Prediction)]) -> 
                     significant(p.predicted_p50_high_ms)
                 ),
                 ms(p.measured_p50_ms),
-                format!("{:+.1} %", p.relative_difference * 100.0),
+                signed(p.relative_difference * 100.0, 1) + " %",
             ]
         })
         .collect();

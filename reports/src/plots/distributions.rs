@@ -14,7 +14,7 @@ use crate::{
     prediction::Prediction,
     statistics::{quantile, sorted},
     summary::election_times_ms,
-    table::number,
+    table::{number, signed},
 };
 
 /// The most steps that a curve is drawn with.
@@ -32,10 +32,8 @@ pub(super) fn election_times(groups: &[Group<'_>]) -> Result<Option<Plot>, Repor
     let curves = curves(groups, |group| {
         sorted(group.runs.iter().flat_map(|run| election_times_ms(&run.trials)))
     });
-    let predictions: Vec<(&Group<'_>, &Prediction)> = groups
-        .iter()
-        .filter_map(|group| Some((group, group.shown().prediction.as_ref()?)))
-        .collect();
+    let predictions: Vec<(&Group<'_>, Prediction)> =
+        groups.iter().filter_map(|group| Some((group, group.prediction()?))).collect();
     let measured = curves.iter().flat_map(|curve| &curve.samples);
     let predicted = predictions.iter().flat_map(|(_, prediction)| &prediction.quantiles_ms);
     let all = sorted(measured.chain(predicted).copied());
@@ -77,11 +75,12 @@ pub(super) fn election_times(groups: &[Group<'_>]) -> Result<Option<Plot>, Repor
     }
     for (group, prediction) in &predictions {
         caption.push_str(&format!(
-            " {}: median predicted {}, measured {} ({:+.1} %).",
+            " {}, median of the {} that it speaks of: predicted {}, measured {} ({} %).",
             group.label,
+            prediction.n,
             number(Some(prediction.predicted_p50_ms), "ms"),
             number(Some(prediction.measured_p50_ms), "ms"),
-            prediction.relative_difference * 100.0
+            signed(prediction.relative_difference * 100.0, 1)
         ));
     }
     Ok(Some(Plot { name: "election-time-cdf", caption, svg }))

@@ -14,18 +14,28 @@ use crate::{
     table::number,
 };
 
-/// The most trials of a side that get a bar.
-const BARS: usize = 25;
+/// The most trials of a side that get a bar each.
+const BARS: usize = 12;
+/// Where there are more: which of them get one, by their rank.
+const RANKS: [(&str, f64); 5] =
+    [("fastest", 0.0), ("25 %", 0.25), ("median", 0.5), ("75 %", 0.75), ("slowest", 1.0)];
 
-/// One bar for each trial, from the fault to the first answer.
+/// One bar for each trial, from the fault to the first answer; of many trials, some of them.
 pub(super) fn stages(groups: &[Group<'_>]) -> Result<Option<Plot>, ReportError> {
     let mut bars: Vec<(String, Option<&Trial>)> = Vec::new();
+    let mut chosen = false;
     for group in groups {
         if groups.len() > 1 {
             bars.push((group.label.clone(), None));
         }
-        let shown = group.trials().take(BARS);
-        bars.extend(shown.map(|trial| (format!("trial {}", trial.number), Some(trial))));
+        let trials: Vec<&Trial> = group.trials().collect();
+        if group.runs.len() > 1 || trials.len() > BARS {
+            chosen = true;
+            bars.extend(ranked(&trials).map(|(rank, trial)| (rank.to_owned(), Some(trial))));
+        } else {
+            let named = |trial: &&'_ Trial| format!("trial {}", trial.number);
+            bars.extend(trials.into_iter().map(|trial| (named(&trial), Some(trial))));
+        }
     }
     let longest = bars.iter().filter_map(|(_, trial)| Some(total_ms((*trial)?))).reduce(f64::max);
     let Some(longest) = longest.filter(|&longest| longest > 0.0) else { return Ok(None) };
@@ -64,13 +74,41 @@ pub(super) fn stages(groups: &[Group<'_>]) -> Result<Option<Plot>, ReportError> 
         }
         Ok(())
     })?;
-    let caption = "Detect: until the winner's last timeout. Campaign: until it asks for votes, any \
-                   pre-vote round included. Win: until it knows it leads. Catch up: until an entry of \
-                   its own epoch is committed. First commit: until a client's command of the new epoch \
-                   is. First answer: until a client is served again, which ends the client-visible \
-                   outage."
-        .to_owned();
+    let mut caption = String::new();
+    if chosen {
+        let counts: Vec<String> = groups.iter().map(elections).collect();
+        caption
+            .push_str(&format!("Five real elections by their rank, of {}. ", counts.join(" and ")));
+    }
+    caption.push_str(STAGES);
     Ok(Some(Plot { name: "election-stages", caption, svg }))
+}
+
+/// What the stages are.
+const STAGES: &str = "Detect: until the winner's last timeout. Campaign: until it asks for votes, \
+    any pre-vote round included. Win: until it knows it leads. Catch up: until an entry of its own \
+    epoch is committed. First commit: until a client's command of the new epoch is. First answer: \
+    until a client is served again, which ends the client-visible outage. What stands left of the \
+    first stage is the wait for a quorum.";
+
+/// Trials of chosen ranks among those with an election, by the time they took.
+fn ranked<'a>(trials: &[&'a Trial]) -> impl Iterator<Item = (&'static str, &'a Trial)> {
+    let mut elected: Vec<&Trial> =
+        trials.iter().filter(|trial| trial.election().is_some()).copied().collect();
+    elected.sort_by(|a, b| total_ms(a).total_cmp(&total_ms(b)));
+    RANKS.into_iter().filter_map(move |(rank, share)| {
+        let last = elected.len().checked_sub(1)?;
+        Some((rank, elected[(share * last as f64).round() as usize]))
+    })
+}
+
+/// How many elections a side saw, in words.
+fn elections(group: &Group<'_>) -> String {
+    let count = group.trials().filter(|trial| trial.election().is_some()).count();
+    match group.runs.len() {
+        1 => format!("{count} of {}", group.label),
+        runs => format!("{count} of {} in {runs} runs", group.label),
+    }
 }
 
 fn total_ms(trial: &Trial) -> f64 {

@@ -28,6 +28,10 @@ pub(super) const WIDTH: u32 = 960;
 const HEADING: u32 = 62;
 /// What each further line of legend takes.
 const LEGEND_LINE: u32 = 20;
+/// How many lines of fault labels a plot over time has, of 12 pixels each.
+pub(super) const LABEL_LINES: usize = 3;
+/// The most letters of a fault label.
+const LABEL_LETTERS: usize = 26;
 /// The room left of the axes, in pixels: the same everywhere, so that plots over time line up.
 pub(super) const LEFT: u32 = 84;
 
@@ -285,8 +289,8 @@ pub(super) fn fault_bands(
     let (x, y) = (chart.x_range(), chart.y_range());
     let pixel = |chart: &Chart<'_>, at: f64| f64::from(chart.backend_coord(&(at, y.end)).0);
     let line = (y.end - y.start) * 12.0 / f64::from(chart.plotting_area().dim_in_pixel().1);
-    // Up to where each of two lines of labels is taken.
-    let mut taken = [f64::MIN; 2];
+    // Up to where each line of labels is taken.
+    let mut taken = [f64::MIN; LABEL_LINES];
     for fault in faults {
         let start = seconds(fault.start);
         let end = fault.end.map_or(x.end, &seconds).min(x.end);
@@ -294,20 +298,34 @@ pub(super) fn fault_bands(
             continue;
         }
         let start = start.max(x.start);
-        let band = Rectangle::new([(start, y.start), (end, y.end)], FAULT.mix(0.09).filled());
-        let edge = PathElement::new([(start, y.start), (start, y.end)], FAULT.mix(0.45));
+        // A write is no fault, but what it meets is the point of watching it.
+        let color = if fault.disturbs() { FAULT } else { INK };
+        let band = Rectangle::new([(start, y.start), (end, y.end)], color.mix(0.09).filled());
+        let edge = PathElement::new([(start, y.start), (start, y.end)], color.mix(0.45));
         chart.draw_series([band])?;
         chart.draw_series([edge])?;
-        let label = style::printable(&fault.label);
         let left = pixel(chart, start) + 4.0;
-        let right = left + style::width(&label, 10.5);
-        let free = taken.iter().position(|&taken| left > taken);
-        if let Some(free) = free.filter(|_| right < pixel(chart, x.end) + 10.0) {
+        let edge = pixel(chart, x.end) + 10.0;
+        // Where the label has no room, its first word may.
+        for label in [shortened(&fault.label), fault.kind.clone()] {
+            let label = style::printable(&label);
+            let right = left + style::width(&label, 10.5);
+            let free = taken.iter().position(|&taken| left > taken);
+            let Some(free) = free.filter(|_| right < edge) else { continue };
             let at = (start, y.end - line * (free as f64 + 0.7));
-            let text = Text::new(label, (4, 0), style::text(10.5, FAULT, HPos::Left));
+            let text = Text::new(label, (4, 0), style::text(10.5, color, HPos::Left));
             chart.draw_series([EmptyElement::at(at) + text])?;
             taken[free] = right + 6.0;
+            break;
         }
     }
     Ok(())
+}
+
+/// A label that leaves room for others.
+fn shortened(label: &str) -> String {
+    match label.chars().count() {
+        0..=LABEL_LETTERS => label.to_owned(),
+        _ => label.chars().take(LABEL_LETTERS - 1).chain(['…']).collect(),
+    }
 }

@@ -261,9 +261,9 @@ fn lanes(
     body: impl FnOnce(&mut Chart<'_>) -> Result<(), Failure>,
 ) -> Result<String, ReportError> {
     let names: Vec<String> = nodes.iter().map(|node| format!("node {node}")).collect();
-    // Two lines of fault labels stand above the lanes.
-    let room = 0.7;
-    let height = 98 + 40 * u32::try_from(nodes.len()).unwrap_or(1);
+    // The lines of fault labels stand above the lanes.
+    let room = frame::LABEL_LINES as f64 * 12.0 / 40.0;
+    let height = 106 + 40 * u32::try_from(nodes.len()).unwrap_or(1);
     let last = group.shown().record.samples.iter().map(|sample| sample.at).max();
     let end = last.unwrap_or(Time::ZERO).max(group.shown().record.metadata.end);
     let seconds = group.shown().record.seconds(end).max(0.1);

@@ -40,8 +40,12 @@ impl std::fmt::Display for Unit {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Equivalence {
-    /// The 90 % interval of the ratio lies within the margin (two one-sided tests at 5 %).
+    /// The 90 % interval of the ratio lies within the margin (two one-sided tests at 5 %), and its
+    /// 95 % interval holds 1.
     Equivalent,
+    /// The 90 % interval of the ratio lies within the margin, but its 95 % interval excludes 1: there
+    /// is a difference, and it is smaller than the margin.
+    SlightlyDifferent,
     /// The 95 % interval of the ratio excludes 1, and reaches beyond the margin.
     Different,
     /// Neither can be claimed: too few samples for this spread.
@@ -167,10 +171,13 @@ fn paired_draws(
 /// The claim that the two intervals of a ratio allow.
 fn judge(at_95: Option<Interval>, at_90: Option<Interval>) -> Equivalence {
     let margin = Interval { low: 1.0 / (1.0 + EQUIVALENCE_MARGIN), high: 1.0 + EQUIVALENCE_MARGIN };
-    match (at_95, at_90) {
-        (_, Some(narrow)) if narrow.within(&margin) => Equivalence::Equivalent,
-        (Some(wide), _) if !wide.contains(1.0) => Equivalence::Different,
-        _ => Equivalence::Inconclusive,
+    let small = at_90.is_some_and(|narrow| narrow.within(&margin));
+    let differs = at_95.is_some_and(|wide| !wide.contains(1.0));
+    match (differs, small) {
+        (true, true) => Equivalence::SlightlyDifferent,
+        (true, false) => Equivalence::Different,
+        (false, true) => Equivalence::Equivalent,
+        (false, false) => Equivalence::Inconclusive,
     }
 }
 
@@ -205,6 +212,12 @@ mod tests {
         assert_eq!(between(&many, &more).equivalence, Equivalence::Equivalent);
         let (few, fewer) = (samples(8, 180.0, 60.0), samples(8, 181.0, 60.0));
         assert_eq!(between(&few, &fewer).equivalence, Equivalence::Inconclusive);
+    }
+
+    #[test]
+    fn a_small_difference_is_still_one() {
+        let (a, b) = (samples(2_000, 180.0, 5.0), samples(2_000, 184.0, 5.0));
+        assert_eq!(between(&a, &b).equivalence, Equivalence::SlightlyDifferent);
     }
 
     #[test]

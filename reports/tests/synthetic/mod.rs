@@ -214,6 +214,7 @@ pub fn empty(protocol: &str) -> RunRecord {
     RunRecord {
         metadata: Metadata {
             protocol: protocol.to_owned(),
+            title: String::new(),
             target: "local".into(),
             clock: Clock::Wall,
             schedule: "leader-crash".into(),
