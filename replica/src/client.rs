@@ -331,7 +331,8 @@ impl Client {
 
     fn give_up(&self, call: &Call, progress: &Progress) -> Reply {
         let why = match (progress.attempts, &progress.refusal) {
-            (0, _) => "no replica is known".to_owned(),
+            (0, _) if self.router.pick(None).is_none() => "no replica is known".to_owned(),
+            (0, _) => "no session could be opened in time".to_owned(),
             (attempts, Some(why)) => {
                 format!("{why}; nobody else did it in time, in {attempts} tries")
             }

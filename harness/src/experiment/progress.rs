@@ -29,6 +29,7 @@ struct OpenTrial {
     leader: Option<(NodeId, Epoch)>,
     what: String,
     successor: Option<(NodeId, Time)>,
+    resigned: Option<Time>,
     served: Option<Time>,
 }
 
@@ -73,6 +74,12 @@ impl Progress {
 
     /// Follows what happens inside replicas.
     pub fn observed(&mut self, observed: &Observed) {
+        if let Event::SteppedDown { epoch } = observed.event
+            && let Some(open) = self.open.as_mut().filter(|open| open.at <= observed.at)
+            && open.leader == Some((observed.node, epoch))
+        {
+            open.resigned.get_or_insert(observed.at);
+        }
         let Event::Elected { epoch } = observed.event else { return };
         if self.leader.is_none_or(|(_, known)| known < epoch) {
             self.leader = Some((observed.node, epoch));
@@ -110,6 +117,7 @@ impl Progress {
             leader: self.leader,
             what: describe(&action.effect, self.leader.map(|(node, _)| node)),
             successor: None,
+            resigned: None,
             served: None,
         });
     }
@@ -121,9 +129,11 @@ impl Progress {
             None => "no leader is known".to_owned(),
         };
         let after = |at: Time| at.since(open.at).as_millis();
-        let successor = match open.successor {
-            Some((node, at)) => format!("new leader node {node} after {} ms", after(at)),
-            None => "it still leads".to_owned(),
+        let successor = match (open.successor, open.resigned, open.leader) {
+            (Some((node, at)), ..) => format!("new leader node {node} after {} ms", after(at)),
+            (None, Some(at), _) => format!("it steps down after {} ms, nobody leads", after(at)),
+            (None, None, Some((node, _))) => format!("node {node} still leads"),
+            (None, None, None) => "nobody is elected".to_owned(),
         };
         let served = match open.served {
             Some(at) => format!("; client served again after {} ms", after(at)),

@@ -1,0 +1,113 @@
+//! What makes no sense is refused before anything starts: one sentence, and exit status 2.
+
+mod common;
+
+use common::{Place, harness, said, standard_error};
+
+/// Runs it, and holds that it was refused with one sentence that holds all of this.
+fn refused(arguments: &[&str], wanted: &[&str]) {
+    let output = harness(arguments);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
+    assert!(output.stdout.is_empty(), "{arguments:?}: {}", said(&output));
+    let sentence = standard_error(&output);
+    assert_eq!(sentence.lines().count(), 1, "{arguments:?}: {sentence}");
+    assert!(sentence.starts_with("harness: "), "{arguments:?}: {sentence}");
+    for part in wanted {
+        assert!(sentence.contains(part), "{arguments:?}: {sentence} lacks {part}");
+    }
+}
+
+/// The same for `run` with a schedule of this text.
+fn schedule_refused(text: &str, more: &[&str], wanted: &[&str]) {
+    let place = Place::new();
+    let (file, out) = (place.file("mine.toml", text), place.out());
+    let run = ["run", "--protocol", "raft", "--schedule", &file, "--out", &out];
+    refused(&[&run[..], more].concat(), wanted);
+    assert!(!place.path().join("out").exists(), "something was started for {text}");
+}
+
+#[test]
+fn unknown_names_are_answered_with_what_exists() {
+    refused(&["run", "--protocol", "zab"], &["'zab'", "raft, multipaxos"]);
+    refused(&["sweep", "--protocol", "zab", "--seeds", "0..2"], &["'zab'", "raft, multipaxos"]);
+    refused(&["compare", "--protocols", "raft,zab"], &["'zab'", "raft, multipaxos"]);
+    refused(&["run", "--protocol", "raft", "--target", "moon"], &["'moon'", "sim, local"]);
+    let known = ["leader-crash", "quorum-edge", "the-story", "swarm"];
+    let wanted = |name| [&[name], &known[..]].concat();
+    refused(&["run", "--protocol", "raft", "--schedule", "hug"], &wanted("'hug'"));
+    refused(&["run", "--protocol", "raft", "--schedule", "./hug.toml"], &wanted("./hug.toml"));
+    refused(&["schedules", "hug"], &wanted("'hug'"));
+    refused(&["dance"], &["'dance'", "run, compare, sweep"]);
+    refused(&["run", "--protocl", "raft"], &["'--protocl'", "--protocol, --target"]);
+    refused(&["run", "--protocol", "raft", "--storage", "clay"], &["'clay'", "sled, memory"]);
+}
+
+#[test]
+fn nonsense_is_refused_with_its_reason() {
+    let run = |more: &[&'static str]| [&["run", "--protocol", "raft"], more].concat();
+    refused(&["run"], &["--protocol"]);
+    refused(&run(&["--nodes", "0"]), &["at least one replica"]);
+    refused(&run(&["--nodes", "200"]), &["leader-crash.toml", "nodes", "200", "99"]);
+    refused(&run(&["--trials", "0"]), &["at least one trial"]);
+    refused(&run(&["--rate", "-3"]), &["-3"]);
+    refused(&run(&["--election-timeout", "soon"]), &["'soon'", "150ms..300ms"]);
+    refused(&run(&["--heartbeat-interval", "140ms"]), &["140ms", "at most a third"]);
+    refused(&["sweep", "--protocol", "raft", "--seeds", "5"], &["'5'", "0..500"]);
+    refused(&["compare", "--protocols", "raft"], &["at least two"]);
+    refused(&["compare", "--protocols", "raft,raft"], &["twice"]);
+    refused(&["get", "key", "--server", "nowhere"], &["'nowhere'", "HOST:PORT"]);
+    refused(&["check", "/nonsuch"], &["/nonsuch"]);
+    refused(&["report", "/proc"], &["/proc", "no run directory"]);
+    let gateway =
+        ["replica", "--protocol", "raft", "--node", "7", "--members", "1,2", "--data", "x"];
+    refused(&gateway, &["node 7", "members"]);
+}
+
+const CRASH: &str = r#"name = "mine"
+nodes = 3
+[[step]]
+at = { after = "start" }
+fault = { kind = "crash", target = "leader" }
+for = "1s"
+"#;
+
+#[test]
+fn a_schedule_is_refused_with_file_line_and_reason() {
+    let with = |old: &str, new: &str| CRASH.replace(old, new);
+    let cases = [
+        (with("for = ", "fore = "), vec!["mine.toml:6", "`fore`", "`for`"]),
+        (with("\"1s\"", "\"-1s\""), vec!["mine.toml:6", "`-1s` is no time"]),
+        (with("\"1s\"", "\"0s\""), vec!["mine.toml:6", "over before it began"]),
+        (with("\"start\"", "\"noon\""), vec!["mine.toml:4", "`noon`", "leader-elected"]),
+        (with("\"crash\"", "\"hug\""), vec!["mine.toml:5", "`hug`", "`crash`, `restart`"]),
+        (with("\"leader\"", "\"king\""), vec!["mine.toml:5", "`king`", "leader, one-follower"]),
+        (with("\"leader\"", "\"node 5\""), vec!["mine.toml:5", "a cluster of 3 has no `node 5`"]),
+        (with("name =", "name"), vec!["mine.toml:1"]),
+    ];
+    for (text, wanted) in cases {
+        schedule_refused(&text, &[], &wanted);
+    }
+}
+
+#[test]
+fn a_target_must_exist_at_the_size_that_is_asked_for() {
+    let text = CRASH.replace("leader", "node 5");
+    schedule_refused(&text, &["--nodes", "4"], &["mine.toml:5", "a cluster of 4 has no `node 5`"]);
+    // At a size that has it, it is no mistake any more.
+    let place = Place::new();
+    let (file, out) = (place.file("mine.toml", &text), place.out());
+    let run = ["run", "--protocol", "raft", "--target", "sim", "--schedule", &file, "--nodes", "5"];
+    let output = harness(&[&run[..], &["--out", &out]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_refused() {
+    let place = Place::new();
+    let file = place.file("taken", "");
+    let run = |out| ["run", "--protocol", "raft", "--target", "sim", "--out", out];
+    refused(&run(&file), &[&file, "a file is there"]);
+    refused(&run("/proc/self/out"), &["cannot create the folder /proc/self/out"]);
+    let folder = place.path();
+    refused(&run(folder.to_str().unwrap()), &["is not empty"]);
+}
