@@ -12,7 +12,7 @@ use consensus_raft::Raft;
 use model::{Bounds, Exploration, Explored, Findings, Search};
 
 /// The seed of the random walks, and how many states they meet.
-const WALKS: Search = Search::Random { seed: 1, states: 5_000_000 };
+const WALKS: Search = Search::Random { seed: 1, states: 2_000_000 };
 
 fn main() -> ExitCode {
     let is_short = env::args().any(|argument| argument == "short");

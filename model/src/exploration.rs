@@ -63,6 +63,9 @@ pub enum Reduction {
 /// Only looked up, never iterated, so the hasher decides nothing.
 type Memory<P> = HashMap<(u64, u64), Arc<Reaction<P>>>;
 
+/// The most that is remembered, for random walks meet ever new nodes: a few hundred megabytes.
+const MOST_REMEMBERED: usize = 1 << 18;
+
 /// A protocol, within bounds.
 pub struct Exploration<P: Explored> {
     bounds: Bounds,
@@ -104,6 +107,9 @@ impl<P: Explored> Exploration<P> {
         let stimulus = Shared::new(stimulus);
         let key = (node.fingerprint(), stimulus.fingerprint());
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.len() >= MOST_REMEMBERED {
+            memory.clear();
+        }
         let reaction = memory.entry(key).or_insert_with(|| {
             let config = &self.configs[node.id.0 as usize - 1];
             Arc::new(node.react(&stimulus, config, self.plant))
