@@ -20,7 +20,7 @@ fn ballots() -> impl Strategy<Value = Ballot> {
 
 fn values() -> impl Strategy<Value = Payload> {
     let command = prop::collection::vec(any::<u8>(), 0..20).prop_map(Bytes::from);
-    prop::option::of(command).prop_map(|command| Payload { command })
+    prop::option::of(command).prop_map(|command| command.map_or(Payload::noop(), Payload::of))
 }
 
 /// Values of consecutive slots from `first`, under ballots below every ballot of [`ballots`] + 1000

@@ -297,7 +297,7 @@ impl Trouble {
         assert_eq!(self.cluster.judge().open().count(), 0, "every request is answered");
         let applied = self.cluster.judge().applied();
         let last = applied.last_key_value().expect("something was committed");
-        assert_eq!(last.1.command.as_deref(), Some(&b"at last"[..]));
+        assert_eq!(last.1, &Payload::of("at last".into()));
         assert_eq!(*last.0, applied.len() as u64, "there are no gaps");
         for node in self.cluster.ids() {
             let replica = self.cluster.replica(node).expect("everybody is up");

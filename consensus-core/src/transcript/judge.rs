@@ -82,14 +82,14 @@ impl Judge {
         assert_eq!(known, payload, "n{node} applies something else at {index}");
         if let Some(command) = &payload.command {
             assert!(
-                !self.refused.contains(command),
+                !self.refused.contains(&**command),
                 "n{node} applies a refused command at {index}"
             );
         }
         let Some(request) = request else { return };
         let open = self.close(node, request);
         assert_eq!(
-            (Ask::Propose(payload.command.clone().unwrap_or_default()), false),
+            (Ask::Propose(payload.command.as_deref().cloned().unwrap_or_default()), false),
             (open.ask, payload.is_noop()),
             "request {} of n{node} is answered with somebody else's command",
             request.0
@@ -113,7 +113,7 @@ impl Judge {
                 self.acknowledged = self.acknowledged.max(applied);
             }
             (Ask::Propose(command), Outcome::Refused(_)) => {
-                let done = self.applied.values().any(|p| p.command.as_ref() == Some(&command));
+                let done = self.applied.values().any(|p| p.command.as_deref() == Some(&command));
                 assert!(!done, "n{node} refuses a command that was applied");
                 self.refused.insert(command);
             }
