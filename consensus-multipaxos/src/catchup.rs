@@ -61,10 +61,8 @@ impl MultiPaxos {
         let Standing::Follower(follower) = &mut self.standing else { return };
         follower.catchup.told = follower.catchup.told.max(told);
         let told = follower.catchup.told;
-        let is_certain =
-            |&slot: &Index| self.log.get(slot).is_some_and(|slot| slot.ballot == self.promised);
-        let certain = (self.chosen_to + 1..=told).take_while(is_certain).count() as u64;
-        self.commit_to(self.chosen_to + certain, out);
+        let certain = self.log.last_under(self.promised, self.chosen_to + 1..=told);
+        self.commit_to(certain, out);
     }
 
     /// At each heartbeat: asks for the first missing slot if it was missing at the last one already.

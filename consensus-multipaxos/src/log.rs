@@ -91,6 +91,16 @@ impl Log {
         self.slots.range(start..end).map(|slot| slot.as_ref().expect("no hole is read"))
     }
 
+    /// The last of these slots up to which every one was accepted under this ballot; the one before
+    /// them if the first was not.
+    pub fn last_under(&self, ballot: Ballot, slots: RangeInclusive<Index>) -> Index {
+        let (from, to) = slots.into_inner();
+        let start = self.place(from).expect("nothing is read at or before the base");
+        let end = self.place(to.min(self.last()) + 1).unwrap_or(0);
+        let under = |slot: &&Option<Slot>| slot.as_ref().is_some_and(|slot| slot.ballot == ballot);
+        from - 1 + self.slots.range(start..end.max(start)).take_while(under).count() as Index
+    }
+
     /// The accepted values of these slots, ascending and without the holes, as many as one message
     /// may carry; and the slot at which the next message goes on, if they are not all.
     pub fn batch(

@@ -272,7 +272,14 @@ impl MultiPaxos {
     pub(crate) fn advance_commit(&mut self, out: &mut Out) {
         let Standing::Leader(leader) = &self.standing else { return };
         let inherited_to = leader.inherited_to;
-        let is_chosen = |proposal: &&Proposal| self.membership.is_quorum(proposal.accepted_by);
+        // Mostly the same acceptors accepted a slot and the next: a quorum is counted once.
+        let mut quorum = None;
+        let is_chosen = |&&Proposal { accepted_by, .. }: &&Proposal| {
+            if quorum != Some(accepted_by) && self.membership.is_quorum(accepted_by) {
+                quorum = Some(accepted_by);
+            }
+            quorum == Some(accepted_by)
+        };
         let chosen = leader.window.iter().take_while(is_chosen).count() as u64;
         let (first, to) = (self.chosen_to + 1, self.applied + chosen);
         self.commit_to(to, out);
