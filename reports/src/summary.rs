@@ -113,6 +113,8 @@ pub struct TrialCounts {
     pub all: u64,
     /// A new leader was elected.
     pub elected: u64,
+    /// Of these: only after the faults had left a quorum again; they count from then.
+    pub waited_for_quorum: u64,
     /// The fault did not strike the leader.
     pub leader_not_struck: u64,
     /// Nobody led when the fault struck.
@@ -308,6 +310,7 @@ impl TrialCounts {
             match &trial.outcome {
                 TrialOutcome::Elected(election) => {
                     counts.elected += 1;
+                    counts.waited_for_quorum += u64::from(trial.waited_for_quorum());
                     counts.lost_campaigns += u64::from(election.lost_campaigns);
                 }
                 TrialOutcome::LeaderNotStruck => counts.leader_not_struck += 1,

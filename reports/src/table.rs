@@ -82,7 +82,7 @@ const ROWS: [(&str, Of); 18] = [
     ("throughput", Of::Median("/s", |s| s.throughput_per_s)),
     ("elections / trials", Of::All(elections)),
     ("election time p50", Of::Median("ms", |s| s.election_ms?.p50)),
-    ("predicted p50", Of::Median("ms", |s| Some(s.election_prediction.as_ref()?.predicted_p50_ms))),
+    ("predicted p50", Of::Median("ms", predicted)),
     ("client-visible outage p50", Of::Median("ms", |s| s.outage_ms?.p50)),
     ("longest gap", Of::Median("ms", |s| s.availability?.longest_gap_ms)),
     ("commit latency p50", Of::Median("ms", |s| s.commit_latency_ms?.client.p50)),
@@ -100,6 +100,12 @@ fn verdict(runs: &[&Summary]) -> String {
         true => worst.to_string(),
         false => format!("{worst} in {with} of {}", runs.len()),
     }
+}
+
+/// The predicted median, if it speaks of the same elections as the measured one.
+fn predicted(run: &Summary) -> Option<f64> {
+    let prediction = run.election_prediction.as_ref()?;
+    (prediction.n == run.election_ms?.n).then_some(prediction.predicted_p50_ms)
 }
 
 fn expectations(runs: &[&Summary]) -> String {

@@ -110,7 +110,8 @@ fn header(title: &str, first: &RunRecord, records: &[RunRecord]) -> String {
 }
 
 fn name(group: &Group<'_>) -> String {
-    format!("<span class=\"side side-{}\"></span>{}", group.number % 6, escape(&group.label))
+    let (number, label) = (group.number % 6, escape(&group.label));
+    format!("<span class=\"name\"><span class=\"side side-{number}\"></span>{label}</span>")
 }
 
 /// A row of verdicts for each run; of many runs, for each side.
@@ -125,7 +126,7 @@ fn verdicts(groups: &[Group<'_>]) -> String {
     }
     let head = [
         "",
-        "seed",
+        "seeds",
         "linearizable",
         "log agreement",
         "no lost acks",
@@ -152,7 +153,8 @@ fn verdict_row(group: &Group<'_>, runs: &[&analysis::Analysis<'_>]) -> Vec<Strin
     seeds.sort_unstable();
     let seeds = match seeds.as_slice() {
         few if few.len() <= FEW => likeness::listed(few),
-        [first, .., last] => format!("{} from {first} to {last}", runs.len()),
+        [first, .., last] if last - first + 1 == seeds.len() as u64 => format!("{first} to {last}"),
+        [first, .., last] => format!("{} between {first} and {last}", seeds.len()),
         _ => String::new(),
     };
     let mut row = vec![name(group), seeds];
@@ -212,7 +214,7 @@ fn differences(groups: &[Group<'_>]) -> String {
             &b,
             "difference <small>(95 %)</small>",
             "ratio <small>(95 %)</small>",
-            "p-value",
+            "p\u{2011}value",
             "Cliff's δ",
             "claim",
         ];

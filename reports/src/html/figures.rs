@@ -84,6 +84,10 @@ pub(super) fn cards(summary: &Summary) -> String {
             ),
             _ => interval(&election),
         };
+        let note = match summary.trials.waited_for_quorum {
+            0 => note,
+            waited => format!("{note}; {waited} counted from a quorum's return"),
+        };
         cards.push(("election time", number(election.p50, "ms"), note));
     }
     if let Some(latency) = summary.commit_latency_ms.filter(|latency| latency.client.n > 0) {

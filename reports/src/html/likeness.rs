@@ -8,10 +8,11 @@ use crate::{analysis::Group, record::RunRecord};
 /// A fact of a run that should be alike in all.
 type Fact = fn(&RunRecord) -> String;
 
-const FACTS: [(&str, Fact); 4] = [
+const FACTS: [(&str, Fact); 5] = [
     ("schedule", |record| record.metadata.schedule.clone()),
     ("target", |record| record.metadata.target.clone()),
     ("cluster size", |record| record.metadata.nodes.to_string()),
+    ("laboratory's commit", |record| record.metadata.commit.clone()),
     ("durability", |record| record.metadata.durability.clone()),
 ];
 

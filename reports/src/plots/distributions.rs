@@ -67,6 +67,13 @@ pub(super) fn election_times(groups: &[Group<'_>]) -> Result<Option<Plot>, Repor
         Ok(())
     })?;
     let mut caption = "Each step is one election.".to_owned();
+    let waited = groups.iter().flat_map(Group::trials).filter(|trial| trial.waited_for_quorum());
+    match waited.count() {
+        0 => {}
+        count => caption.push_str(&format!(
+            " {count} had to wait until the faults left a quorum again, and count from then."
+        )),
+    }
     if !predictions.is_empty() {
         caption.push_str(
             " Dashed: the smallest of the survivors' timeouts, less the time since the leader was \

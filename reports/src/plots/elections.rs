@@ -5,7 +5,7 @@ use plotters::{prelude::*, style::text_anchor::HPos};
 use super::{
     Plot,
     frame::{self, Axis, Legend, Mark, row_middle},
-    style::{self, MUTED},
+    style::{self, FAULT, MUTED},
 };
 use crate::{
     analysis::Group,
@@ -42,11 +42,14 @@ pub(super) fn stages(groups: &[Group<'_>]) -> Result<Option<Plot>, ReportError> 
 
     let names: Vec<String> = bars.iter().map(|(name, _)| name.clone()).collect();
     let x = Axis::linear(0.0..longest * 1.12, "time since the fault (ms)");
-    let legend: Vec<Legend> = Stage::ALL
+    let mut legend: Vec<Legend> = Stage::ALL
         .iter()
         .enumerate()
         .map(|(n, stage)| Legend::new(stage.name(), style::stage(n), Mark::Box))
         .collect();
+    if bars.iter().any(|(_, trial)| trial.is_some_and(Trial::waited_for_quorum)) {
+        legend.push(Legend::new("no quorum", FAULT, Mark::Faint));
+    }
     let height = 70 + 26 * u32::try_from(bars.len()).unwrap_or(u32::MAX / 64);
     let title = "Stages of each election, from the fault to the first answer";
     let svg = frame::draw("election-stages", title, &legend, height, |area| {
@@ -56,6 +59,8 @@ pub(super) fn stages(groups: &[Group<'_>]) -> Result<Option<Plot>, ReportError> 
             let mut left = trial.election().map_or(0.0, |election| {
                 election.counted_from.since(trial.start).as_nanos() as f64 / 1e6
             });
+            let wait = [(0.0, middle - 0.36), (left, middle + 0.36)];
+            chart.draw_series([Rectangle::new(wait, FAULT.mix(0.22).filled())])?;
             for (n, (_, took)) in
                 trial.election().map(|e| e.stages_ms()).into_iter().flatten().enumerate()
             {
@@ -88,8 +93,7 @@ pub(super) fn stages(groups: &[Group<'_>]) -> Result<Option<Plot>, ReportError> 
 const STAGES: &str = "Detect: until the winner's last timeout. Campaign: until it asks for votes, \
     any pre-vote round included. Win: until it knows it leads. Catch up: until an entry of its own \
     epoch is committed. First commit: until a client's command of the new epoch is. First answer: \
-    until a client is served again, which ends the client-visible outage. What stands left of the \
-    first stage is the wait for a quorum.";
+    until a client is served again, which ends the client-visible outage.";
 
 /// Trials of chosen ranks among those with an election, by the time they took.
 fn ranked<'a>(trials: &[&'a Trial]) -> impl Iterator<Item = (&'static str, &'a Trial)> {
