@@ -5,6 +5,7 @@ mod counterexample;
 mod definitions;
 mod figures;
 mod likeness;
+mod numbers;
 mod page;
 mod run;
 mod tables;

@@ -46,10 +46,10 @@ pub fn of_run(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
     let timeline = lanes::timeline(&group[0])?;
     let states = [lanes::values(&group[0])?, lanes::roles(&group[0])?, views::gossip(&group[0])?];
     let states = states.into_iter().flatten();
-    // Who watches a key wants to see what became of it.
+    // Who watches a key wants to see what became of it; after a violation, who led comes first.
     Ok(match record.metadata.watched_key {
-        Some(_) => states.chain(timeline).chain(performance).collect(),
-        None => performance.into_iter().chain(timeline).chain(states).collect(),
+        Some(_) if record.may_be_measured() => states.chain(timeline).chain(performance).collect(),
+        _ => performance.into_iter().chain(timeline).chain(states).collect(),
     })
 }
 

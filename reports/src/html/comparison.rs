@@ -1,9 +1,7 @@
 //! The report of several runs, side by side.
 
-use std::collections::BTreeMap;
-
 use super::{
-    counterexample, definitions, escape, likeness,
+    counterexample, definitions, escape, likeness, numbers,
     page::{figures, folded, folded_part, page, paragraph, section},
     tables,
 };
@@ -13,8 +11,8 @@ use crate::{
     latency::{self, Kind},
     plots,
     record::RunRecord,
-    statistics::{Comparison, Equivalence, Interval, Quantiles, Unit, compare, median, sorted},
-    summary::{Cost, Summary, election_times_ms, outages_ms},
+    statistics::{Comparison, Equivalence, Interval, Unit, compare},
+    summary::{election_times_ms, outages_ms},
     table::{number, signed, significant},
     verdicts::Standing,
 };
@@ -53,7 +51,7 @@ pub(super) fn render(records: &[RunRecord]) -> Result<String, ReportError> {
         let measured: Vec<Group<'_>> = all.into_iter().filter_map(measurable).collect();
         body.push_str(&section("Differences", &differences(&measured)));
         body.push_str(&section("Plots, on the same axes", &figures(&plots)));
-        body.push_str(&section("Numbers", &numbers(&measured)));
+        body.push_str(&section("Numbers", &numbers::of_sides(&measured)));
         body.push_str(&section("Trials", &measured.iter().map(trials).collect::<String>()));
     }
     body.push_str(&section("Parity of the parameters", &parity(&analysis::grouped(records))));
@@ -109,7 +107,8 @@ fn header(title: &str, first: &RunRecord, records: &[RunRecord]) -> String {
     )
 }
 
-fn name(group: &Group<'_>) -> String {
+/// A side's name with its colour, as HTML.
+pub(super) fn name(group: &Group<'_>) -> String {
     let (number, label) = (group.number % 6, escape(&group.label));
     format!("<span class=\"name\"><span class=\"side side-{number}\"></span>{label}</span>")
 }
@@ -287,96 +286,6 @@ fn unit(comparison: Comparison) -> String {
             comparison.n[0], comparison.n[1]
         ),
     })
-}
-
-/// The distributions, predictions and costs of all sides.
-fn numbers(groups: &[Group<'_>]) -> String {
-    let summaries: Vec<Vec<Summary>> = groups
-        .iter()
-        .map(|group| group.runs.iter().map(|run| Summary::of(run.record)).collect())
-        .collect();
-    let each = each_run(groups, &summaries);
-    let distributions = match groups.iter().all(|group| group.runs.len() == 1) {
-        true => each,
-        false => medians(groups, &summaries) + &folded_part("The numbers of each run", &each),
-    };
-    let predictions: Vec<_> =
-        groups.iter().filter_map(|group| Some((name(group), group.prediction()?))).collect();
-    let predicted = tables::predictions(&predictions)
-        + &tables::unpredicted(groups.iter().flat_map(Group::trials));
-    let costs: Vec<(String, Cost)> = groups
-        .iter()
-        .zip(&summaries)
-        .map(|(group, runs)| {
-            let costs: Vec<Cost> = runs.iter().filter_map(|run| run.cost).collect();
-            (name(group), Cost::sum(&costs))
-        })
-        .collect();
-    distributions
-        + &tables::under("Election time, predicted and measured", &predicted)
-        + &tables::under("Cost: the fairness ledger, all runs together", &tables::costs(&costs))
-}
-
-/// One row for each distribution of each run, those of one kind together.
-fn each_run(groups: &[Group<'_>], summaries: &[Vec<Summary>]) -> String {
-    let mut rows: BTreeMap<usize, Vec<Vec<String>>> = BTreeMap::new();
-    for (group, runs) in groups.iter().zip(summaries) {
-        for summary in runs {
-            let side = match runs.len() {
-                1 => name(group),
-                _ => format!("{}, seed {}", name(group), summary.seed),
-            };
-            for (at, metric, quantiles) in tables::distributions(summary) {
-                let row =
-                    tables::quantile_row(&format!("{metric}<br><small>{side}</small>"), &quantiles);
-                rows.entry(at).or_default().push(row);
-            }
-        }
-    }
-    tables::table(&tables::QUANTILES, &rows.into_values().flatten().collect::<Vec<_>>())
-}
-
-/// One row for each distribution of each side: the medians over its runs, with the range.
-fn medians(groups: &[Group<'_>], summaries: &[Vec<Summary>]) -> String {
-    let mut rows: BTreeMap<(usize, usize), Vec<String>> = BTreeMap::new();
-    for (number, (group, runs)) in groups.iter().zip(summaries).enumerate() {
-        let mut metrics: BTreeMap<usize, (&str, Vec<Quantiles>)> = BTreeMap::new();
-        for (at, metric, quantiles) in runs.iter().flat_map(tables::distributions) {
-            metrics.entry(at).or_insert((metric, Vec::new())).1.push(quantiles);
-        }
-        for (at, (metric, quantiles)) in metrics {
-            let over_runs = |of: fn(&Quantiles) -> Option<f64>| {
-                let values = sorted(quantiles.iter().filter_map(of));
-                let range = match (values.first(), values.last()) {
-                    (Some(low), Some(high)) if values.len() > 1 => {
-                        format!(" <small>({} to {})</small>", significant(*low), significant(*high))
-                    }
-                    _ => String::new(),
-                };
-                tables::cell(median(&values)) + &range
-            };
-            let row = vec![
-                format!("{metric}<br><small>{}</small>", name(group)),
-                quantiles.len().to_string(),
-                over_runs(|q| q.p50),
-                over_runs(|q| q.mean),
-                over_runs(|q| q.p95),
-                over_runs(|q| q.p99),
-                over_runs(|q| q.max),
-            ];
-            rows.insert((at, number), row);
-        }
-    }
-    let head = [
-        "milliseconds, median of the runs <small>(lowest to highest)</small>",
-        "runs",
-        "p50",
-        "mean",
-        "p95",
-        "p99",
-        "max",
-    ];
-    tables::table(&head, &rows.into_values().collect::<Vec<_>>())
 }
 
 /// The parameters side by side; rows that differ are marked.
