@@ -156,3 +156,34 @@ fn command(number: u64, bytes: usize) -> Vec<u8> {
 fn cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("every Linux has this clock").into()
 }
+
+#[cfg(test)]
+mod tests {
+    use consensus_multipaxos::MultiPaxos;
+    use consensus_raft::Raft;
+
+    use super::*;
+
+    /// What [`run`] asserts: every command reaches every replica, in order.
+    #[test]
+    fn every_contestant_does_the_work() {
+        for window in [1, 7] {
+            let work = Work { window, command_bytes: 16, entries: 70 };
+            run::<Ours<Raft>>(work);
+            run::<Ours<MultiPaxos>>(work);
+            #[cfg(feature = "peers")]
+            {
+                run::<RaftRsCluster>(work);
+                run::<OmniPaxosCluster>(work);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "in order")]
+    fn a_command_that_is_skipped_is_noticed() {
+        let mut delivered = Delivered::default();
+        delivered.apply(&command(0, 16));
+        delivered.apply(&command(2, 16));
+    }
+}
