@@ -20,6 +20,8 @@ pub enum Conditions {
     AfterElected,
     /// A majority dies right after clients heard that their changes are done.
     AfterAcknowledged,
+    /// All replicas die at once, right after clients heard that their changes are done.
+    PowerFailure,
     /// The leader stays behind with a minority, which its clients still reach.
     LeaderInAMinority,
     /// Faults of every kind, drawn from the seed.
@@ -28,12 +30,13 @@ pub enum Conditions {
 
 impl Conditions {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AfterCampaigning,
         Self::AfterVoted,
         Self::SplitVote,
         Self::AfterElected,
         Self::AfterAcknowledged,
+        Self::PowerFailure,
         Self::LeaderInAMinority,
         Self::Swarm,
     ];
@@ -71,6 +74,7 @@ impl Conditions {
             Self::SplitVote => "split-vote",
             Self::AfterElected => "after-elected",
             Self::AfterAcknowledged => "after-acknowledged",
+            Self::PowerFailure => "power-failure",
             Self::LeaderInAMinority => "leader-in-a-minority",
             Self::Swarm => "swarm",
         }
@@ -83,6 +87,7 @@ impl Conditions {
             Self::SplitVote => include_str!("../schedules/split-vote.toml"),
             Self::AfterElected => include_str!("../schedules/after-elected.toml"),
             Self::AfterAcknowledged => include_str!("../schedules/after-acknowledged.toml"),
+            Self::PowerFailure => include_str!("../schedules/power-failure.toml"),
             Self::LeaderInAMinority => include_str!("../schedules/leader-in-a-minority.toml"),
             Self::Swarm => return None,
         })

@@ -1,39 +1,42 @@
 //! Hunting for a mistake: run after run, until something shows.
 
 use std::{
-    any::Any,
     fmt,
     ops::Range,
     panic::{self, AssertUnwindSafe},
 };
 
 use checker::{Evidence, StateDigest, Verdicts};
+use consensus_core::Event;
 use simulator::{Recording, SimulationConfig};
 
-use crate::{conditions::Conditions, plant::Simulate};
+use crate::{
+    conditions::Conditions,
+    plant::Simulate,
+    rewritten::{BROKEN, text},
+};
 
 /// What shows that a run went wrong.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Finding {
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Finding {
     /// These verdicts were broken, by the names of [`Verdicts::named`].
-    Violated(Vec<&'static str>),
-    /// A replica's own invariant no longer held, and it stopped with these words.
-    Panicked(String),
+    pub violated: Vec<&'static str>,
+    /// A replica's own invariant no longer held, and these were its last words.
+    pub invariant: Option<String>,
 }
 
 impl Finding {
     /// Whether this verdict was broken.
     pub fn breaks(&self, verdict: &str) -> bool {
-        matches!(self, Self::Violated(broken) if broken.contains(&verdict))
+        self.violated.contains(&verdict)
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Violated(broken) => f.write_str(&broken.join(", ")),
-            Self::Panicked(words) => write!(f, "invariant: {words}"),
-        }
+        let invariant = self.invariant.as_ref().map(|words| format!("invariant: {words}"));
+        let violated = self.violated.iter().map(|name| (*name).to_owned());
+        f.write_str(&violated.chain(invariant).collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -106,10 +109,15 @@ pub fn catches(
 
 /// Simulates a run and judges it; `None` if nothing is wrong with it.
 pub fn examine(simulate: Simulate, config: &SimulationConfig) -> Option<Finding> {
-    match panic::catch_unwind(AssertUnwindSafe(|| simulate(config))) {
-        Ok(recording) => violated(&judge(&recording)),
-        Err(words) => Some(Finding::Panicked(text(&*words))),
-    }
+    let finding = match panic::catch_unwind(AssertUnwindSafe(|| simulate(config))) {
+        Ok(recording) => {
+            Finding { violated: violated(&judge(&recording)), invariant: broken(&recording) }
+        }
+        // What breaks outside the rewritten protocol: the simulator meets a message that no honest
+        // sender sends, or the protocol as it is breaks an invariant.
+        Err(words) => Finding { violated: Vec::new(), invariant: Some(text(&*words)) },
+    };
+    (finding != Finding::default()).then_some(finding)
 }
 
 /// What the checker says of a run.
@@ -126,15 +134,15 @@ pub fn judge(recording: &Recording) -> Verdicts {
     })
 }
 
-fn violated(verdicts: &Verdicts) -> Option<Finding> {
-    let broken =
-        verdicts.named().into_iter().filter(|(_, verdict)| verdict.counterexample().is_some());
-    let names: Vec<_> = broken.map(|(name, _)| name).collect();
-    (!names.is_empty()).then_some(Finding::Violated(names))
+fn violated(verdicts: &Verdicts) -> Vec<&'static str> {
+    let named = verdicts.named().into_iter();
+    named.filter(|(_, verdict)| verdict.counterexample().is_some()).map(|(name, _)| name).collect()
 }
 
-fn text(words: &(dyn Any + Send)) -> String {
-    let text = words.downcast_ref::<String>().cloned();
-    let text = text.or_else(|| words.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-    text.unwrap_or_else(|| "it did not say why".to_owned())
+/// The first invariant that a rewritten protocol broke.
+fn broken(recording: &Recording) -> Option<String> {
+    recording.observed.iter().find_map(|seen| match &seen.event {
+        Event::Refused { why } => Some(why.strip_prefix(BROKEN)?.to_owned()),
+        _ => None,
+    })
 }

@@ -14,7 +14,7 @@ use crate::{
         multipaxos_commits_on_a_minority, multipaxos_reads_while_deposed,
         raft_commits_on_a_minority, raft_reads_while_deposed,
     },
-    rewrites::{AcknowledgesBeforeTheSync, ForgetsItsVote},
+    rewrites::{AcknowledgesBeforeTheSync, ForgetsItsVote, Nothing},
     rewritten::Rewritten,
 };
 
@@ -99,16 +99,16 @@ pub const fn plants(mistake: Mistake) -> [Plant; 2] {
             (run::<Rewritten<Raft, ForgetsItsVote>>, run::<Rewritten<MultiPaxos, ForgetsItsVote>>)
         }
         Mistake::CommitOnAMinority => (
-            run::<raft_commits_on_a_minority::Raft>,
-            run::<multipaxos_commits_on_a_minority::MultiPaxos>,
+            run::<Rewritten<raft_commits_on_a_minority::Raft, Nothing>>,
+            run::<Rewritten<multipaxos_commits_on_a_minority::MultiPaxos, Nothing>>,
         ),
         Mistake::AcknowledgementBeforeTheSync => (
             run::<Rewritten<Raft, AcknowledgesBeforeTheSync>>,
             run::<Rewritten<MultiPaxos, AcknowledgesBeforeTheSync>>,
         ),
         Mistake::ReadByADeposedLeader => (
-            run::<raft_reads_while_deposed::Raft>,
-            run::<multipaxos_reads_while_deposed::MultiPaxos>,
+            run::<Rewritten<raft_reads_while_deposed::Raft, Nothing>>,
+            run::<Rewritten<multipaxos_reads_while_deposed::MultiPaxos, Nothing>>,
         ),
         Mistake::RetryAppliedTwice => {
             (run_on::<Raft, AppliesRetriesAgain>, run_on::<MultiPaxos, AppliesRetriesAgain>)
@@ -131,15 +131,14 @@ pub const fn plants(mistake: Mistake) -> [Plant; 2] {
 ///
 /// Only forgotten votes show in different places. A term belongs to nobody, so Raft's second leader
 /// of a term is another candidate, which must ask while the voter has just forgotten. A ballot
-/// belongs to its proposer, so the second leader of a ballot is the first one, which made the same
-/// ballot again.
+/// belongs to its proposer, so the second leader of a ballot is the first one, which makes the same
+/// ballot again after everyone forgot it.
 const fn aim(mistake: Mistake) -> (Conditions, Conditions) {
     let both = match mistake {
-        Mistake::VoteNotPersisted => return (Conditions::SplitVote, Conditions::AfterCampaigning),
+        Mistake::VoteNotPersisted => return (Conditions::SplitVote, Conditions::PowerFailure),
         Mistake::CommitOnAMinority | Mistake::ReadByADeposedLeader => Conditions::LeaderInAMinority,
-        Mistake::AcknowledgementBeforeTheSync | Mistake::RetryAppliedTwice => {
-            Conditions::AfterAcknowledged
-        }
+        Mistake::AcknowledgementBeforeTheSync => Conditions::PowerFailure,
+        Mistake::RetryAppliedTwice => Conditions::AfterAcknowledged,
     };
     (both, both)
 }

@@ -1,8 +1,17 @@
 //! Protocols made wrong from outside: what they want done is rewritten on its way to the driver.
 
-use std::{fmt::Debug, hash::Hash, marker::PhantomData};
+use std::{
+    any::Any,
+    fmt::Debug,
+    hash::Hash,
+    marker::PhantomData,
+    panic::{self, AssertUnwindSafe},
+    thread,
+};
 
-use consensus_core::{Disk, Effect, Input, Outbox, Protocol, Status, Time, When, Write};
+use consensus_core::{
+    Disk, Effect, Event, Input, Outbox, Protocol, Role, Status, Time, When, Write,
+};
 
 /// A way to rewrite what a protocol does. Whatever it does not change stays as it is.
 pub trait Rewrite<P: Protocol>: Clone + Eq + Hash + Debug + Send + 'static {
@@ -18,13 +27,48 @@ pub trait Rewrite<P: Protocol>: Clone + Eq + Hash + Debug + Send + 'static {
 }
 
 /// A protocol whose effects are rewritten.
+///
+/// When it breaks one of its own invariants, it is silent from then on, as a process is that ended,
+/// and the run goes on without it: what it did before is for the checker to judge.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Rewritten<P, R> {
-    inner: P,
+    /// The protocol; `None` once it broke an invariant.
+    inner: Option<P>,
+    /// Which replica it is, for whoever asks after its end.
+    last: Status,
     how: PhantomData<R>,
 }
 
+/// How the note begins that tells of a broken invariant.
+pub const BROKEN: &str = "broke its own invariant: ";
+
 impl<P: Protocol, R: Rewrite<P>> Rewritten<P, R> {
+    /// Lets the protocol do something, as long as its invariants hold.
+    fn live(&mut self, what: impl FnOnce(&mut P, &mut Outbox<P>), out: &mut Outbox<Self>) {
+        let Some(mut inner) = self.inner.take() else { return };
+        let lived = panic::catch_unwind(AssertUnwindSafe(move || {
+            let mut effects = Outbox::new();
+            what(&mut inner, &mut effects);
+            inner.check();
+            (inner, effects)
+        }));
+        self.take_up(lived, out);
+    }
+
+    fn take_up(&mut self, lived: thread::Result<(P, Outbox<P>)>, out: &mut Outbox<Self>) {
+        match lived {
+            Ok((inner, effects)) => {
+                Self::pass_on(effects, out);
+                self.last = inner.status();
+                self.inner = Some(inner);
+            }
+            Err(words) => {
+                self.last.role = Role::Follower;
+                out.note(Event::Refused { why: format!("{BROKEN}{}", text(&*words)) });
+            }
+        }
+    }
+
     fn pass_on(mut effects: Outbox<P>, out: &mut Outbox<Self>) {
         for effect in effects.drain() {
             match effect {
@@ -60,10 +104,13 @@ impl<P: Protocol, R: Rewrite<P>> Protocol for Rewritten<P, R> {
         disk: Disk<P::Record>,
         out: &mut Outbox<Self>,
     ) -> Self {
-        let mut effects = Outbox::new();
-        let inner = P::recover(config, incarnation, now, disk, &mut effects);
-        Self::pass_on(effects, out);
-        Self { inner, how: PhantomData }
+        let lived = panic::catch_unwind(AssertUnwindSafe(move || {
+            let mut effects = Outbox::new();
+            (P::recover(config, incarnation, now, disk, &mut effects), effects)
+        }));
+        let mut recovered = Self { inner: None, last: Status::default(), how: PhantomData };
+        recovered.take_up(lived, out);
+        recovered
     }
 
     fn step(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
@@ -72,22 +119,24 @@ impl<P: Protocol, R: Rewrite<P>> Protocol for Rewritten<P, R> {
             Input::Timeout(timer) => Input::Timeout(timer),
             Input::Ask { request, ask } => Input::Ask { request, ask },
         };
-        let mut effects = Outbox::new();
-        self.inner.step(now, input, &mut effects);
-        Self::pass_on(effects, out);
+        self.live(|inner, effects| inner.step(now, input, effects), out);
     }
 
     fn flush(&mut self, now: Time, out: &mut Outbox<Self>) {
-        let mut effects = Outbox::new();
-        self.inner.flush(now, &mut effects);
-        Self::pass_on(effects, out);
+        self.live(|inner, effects| inner.flush(now, effects), out);
     }
 
     fn status(&self) -> Status {
-        self.inner.status()
+        self.inner.as_ref().map_or_else(|| self.last.clone(), Protocol::status)
     }
 
-    fn check(&self) {
-        self.inner.check();
-    }
+    /// Each step was checked when it was made.
+    fn check(&self) {}
+}
+
+/// What a panic said.
+pub fn text(words: &(dyn Any + Send)) -> String {
+    let text = words.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| words.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    text.unwrap_or_else(|| "it did not say which".to_owned())
 }
