@@ -70,12 +70,8 @@ fn main() {
         let applied = copy_folder(&from, Path::new(""), &to, copy);
         let applied = applied.unwrap_or_else(|error| panic!("{}: {error}", from.display()));
         assert_eq!(applied, 1, "{}: there is no {}", from.display(), copy.patch.file);
-        modules += &format!(
-            "/// A copy of {} with a mistake in it.\n#[allow(dead_code)]\n#[path = {:?}]\npub mod {};\n",
-            copy.room,
-            to.join("lib.rs"),
-            copy.module
-        );
+        let path = to.join("lib.rs");
+        modules += &format!("#[allow(dead_code)]\n#[path = {path:?}]\npub mod {};\n", copy.module);
     }
     fs::write(out.join("patched.rs"), modules).expect("the build's own folder can be written");
     println!("cargo::rerun-if-changed=build");
