@@ -268,7 +268,7 @@ fn row(metric: &str, comparison: &Comparison) -> Vec<String> {
         tables::cell(comparison.ratio) + &interval(comparison.ratio_interval),
         p_value,
         delta,
-        claim.to_owned(),
+        format!("<span class=\"claim\">{claim}</span>"),
     ]
 }
 

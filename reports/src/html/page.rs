@@ -105,7 +105,7 @@ dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}
 pre,code{font:13px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 pre{background:var(--soft);border-radius:8px;padding:12px 14px;overflow-x:auto;white-space:pre-wrap;overflow-wrap:anywhere}
 details{margin:8px 0}summary{cursor:pointer;color:var(--muted)}
-.name{white-space:nowrap}.side{display:inline-block;width:.7em;height:.7em;border-radius:3px;background:var(--side);margin-right:.45em}
+.name{white-space:nowrap}.claim{display:inline-block;white-space:normal;max-width:16ch}.side{display:inline-block;width:.7em;height:.7em;border-radius:3px;background:var(--side);margin-right:.45em}
 @media (max-width:640px){dl{grid-template-columns:1fr}dd{margin-bottom:6px}main{padding:24px 16px 60px}}
 @media print{:root{--paper:#fff;--ink:#111;--muted:#555;--line:#ccc;--soft:#f5f5f5;--ok:#0b6b4f;--ok-soft:#fff;--bad:#a51d30;--bad-soft:#fff;--warn:#8a5a00;--warn-soft:#fff}
 body{font-size:10.5pt}main{max-width:none;padding:0}h2{margin-top:24px;break-after:avoid}tr,.card,.banner{break-inside:avoid}.scroll{overflow:visible}
