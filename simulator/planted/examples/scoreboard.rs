@@ -21,7 +21,7 @@ fn main() {
     println!(
         "Each mistake, planted in each protocol, under each schedule, {SEEDS} seeds (0 to {}). \
          Disks take 2 to 30 ms for a sync.\nA run is *caught* if any verdict of the checker is \
-         broken, or a replica's own invariant. Printed by\n\n    \
+         broken, or a replica's own invariant. The tests hunt under the\nschedule in bold. Printed by\n\n    \
          cargo run -p planted --example scoreboard > simulator/planted/SCOREBOARD.md",
         SEEDS - 1
     );
