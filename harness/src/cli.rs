@@ -8,7 +8,8 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use consensus_core::{NodeId, Settings};
+
+use crate::tuning::{Tuning, parse_duration};
 
 /// A laboratory for consensus protocols: Raft and Multi-Paxos under the same failures.
 #[derive(Debug, Parser)]
@@ -347,95 +348,6 @@ pub struct TestAndSetArgs {
     pub client: ClientArgs,
 }
 
-/// The parameters that every protocol shares. What is compared is set alike.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Protocol parameters")]
-pub struct Tuning {
-    /// The range from which election timeouts are drawn.
-    #[arg(long, value_parser = parse_duration_range, default_value = "150ms..300ms")]
-    pub election_timeout: Range<Duration>,
-    /// How often a leader makes itself heard.
-    #[arg(long, value_parser = parse_duration, default_value = "30ms")]
-    pub heartbeat_interval: Duration,
-    /// Ask whether a campaign could succeed before starting one.
-    #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
-    pub pre_vote: bool,
-    /// A leader that hears of no quorum for an election timeout steps down.
-    #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
-    pub check_quorum: bool,
-    /// The most entries that one message carries.
-    #[arg(long, default_value_t = 256)]
-    pub max_batch_entries: usize,
-    /// The most command bytes that one message carries.
-    #[arg(long, default_value_t = 1 << 20)]
-    pub max_batch_bytes: usize,
-    /// The most messages with entries that are on their way to one peer.
-    #[arg(long, default_value_t = 16)]
-    pub max_inflight_batches: usize,
-    /// The most entries that a leader holds uncommitted.
-    #[arg(long, default_value_t = 4096)]
-    pub max_uncommitted_entries: usize,
-    /// The most command bytes that a leader holds uncommitted.
-    #[arg(long, default_value_t = 16 << 20)]
-    pub max_uncommitted_bytes: usize,
-}
-
-impl Tuning {
-    /// The parameters of one replica.
-    pub fn settings(&self, node: NodeId, members: Vec<NodeId>) -> Settings {
-        Settings {
-            node,
-            members,
-            election_timeout: self.election_timeout.clone(),
-            heartbeat_interval: self.heartbeat_interval,
-            pre_vote: self.pre_vote,
-            check_quorum: self.check_quorum,
-            max_batch_entries: self.max_batch_entries,
-            max_batch_bytes: self.max_batch_bytes,
-            max_inflight_batches: self.max_inflight_batches,
-            max_uncommitted_entries: self.max_uncommitted_entries,
-            max_uncommitted_bytes: self.max_uncommitted_bytes,
-        }
-    }
-
-    /// The same parameters as arguments for a replica's own command line.
-    pub fn arguments(&self) -> Vec<String> {
-        let Range { start, end } = self.election_timeout;
-        [
-            ("--election-timeout", format!("{}ns..{}ns", start.as_nanos(), end.as_nanos())),
-            ("--heartbeat-interval", format!("{}ns", self.heartbeat_interval.as_nanos())),
-            ("--pre-vote", self.pre_vote.to_string()),
-            ("--check-quorum", self.check_quorum.to_string()),
-            ("--max-batch-entries", self.max_batch_entries.to_string()),
-            ("--max-batch-bytes", self.max_batch_bytes.to_string()),
-            ("--max-inflight-batches", self.max_inflight_batches.to_string()),
-            ("--max-uncommitted-entries", self.max_uncommitted_entries.to_string()),
-            ("--max-uncommitted-bytes", self.max_uncommitted_bytes.to_string()),
-        ]
-        .into_iter()
-        .flat_map(|(flag, value)| [flag.to_owned(), value])
-        .collect()
-    }
-
-    /// The rows of a report's parity table: name and value.
-    pub fn rows(&self) -> Vec<(String, String)> {
-        let Range { start, end } = self.election_timeout;
-        [
-            ("election timeout", format!("{start:?}..{end:?}, drawn uniformly")),
-            ("heartbeat interval", format!("{:?}", self.heartbeat_interval)),
-            ("pre-vote", self.pre_vote.to_string()),
-            ("check-quorum", self.check_quorum.to_string()),
-            ("batch, entries", self.max_batch_entries.to_string()),
-            ("batch, bytes", self.max_batch_bytes.to_string()),
-            ("in-flight batches per peer", self.max_inflight_batches.to_string()),
-            ("uncommitted entries", self.max_uncommitted_entries.to_string()),
-            ("uncommitted bytes", self.max_uncommitted_bytes.to_string()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into()
-    }
-}
-
 /// `harness replica`.
 #[derive(Debug, Args)]
 pub struct ReplicaArgs {
@@ -533,28 +445,6 @@ fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
     Ok(range)
 }
 
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: f64 =
-        number.parse().map_err(|_| format!("'{text}' is no duration, as in 150ms"))?;
-    let scale = match unit {
-        "ns" => 1e-9,
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        _ => return Err(format!("'{text}' has no unit out of ns, us, ms, s, m")),
-    };
-    Duration::try_from_secs_f64(number * scale).map_err(|_| format!("'{text}' is out of range"))
-}
-
-fn parse_duration_range(text: &str) -> Result<Range<Duration>, String> {
-    let (from, to) =
-        text.split_once("..").ok_or("a range is given as FROM..TO, as in 150ms..300ms")?;
-    Ok(parse_duration(from)?..parse_duration(to)?)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -567,36 +457,8 @@ mod tests {
     }
 
     #[test]
-    fn durations_and_ranges() {
-        assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1500)));
-        assert_eq!(parse_duration("150000000ns"), Ok(Duration::from_millis(150)));
-        assert!(parse_duration("150").unwrap_err().contains("unit"));
-        assert!(parse_duration("soon").is_err());
-        let range = Duration::from_millis(150)..Duration::from_millis(300);
-        assert_eq!(parse_duration_range("150ms..300ms"), Ok(range));
+    fn seeds_are_a_range_that_holds_some() {
+        assert_eq!(parse_seeds("3..5"), Ok(3..5));
         assert!(parse_seeds("5..5").is_err());
-    }
-
-    #[test]
-    fn the_defaults_are_the_protocols_own() {
-        let cli = Cli::parse_from(["harness", "run", "--protocol", "raft"]);
-        let Command::Run(run) = cli.command else { panic!("run was parsed as something else") };
-        let members = vec![NodeId(1), NodeId(2), NodeId(3)];
-        let settings = run.experiment.tuning.settings(NodeId(1), members.clone());
-        assert_eq!(settings, Settings::new(NodeId(1), members));
-    }
-
-    #[test]
-    fn tuning_survives_the_way_to_a_replica() {
-        let given = ["harness", "run", "--protocol", "raft", "--election-timeout", "1s..2.5s"];
-        let Command::Run(run) = Cli::parse_from(given).command else { panic!("not run") };
-        let mut line: Vec<_> =
-            "harness replica --protocol raft --node 1 --members 1,2 --data x".split(' ').collect();
-        let arguments = run.experiment.tuning.arguments();
-        line.extend(arguments.iter().map(String::as_str));
-        let Command::Replica(replica) = Cli::parse_from(line).command else {
-            panic!("not replica")
-        };
-        assert_eq!(replica.tuning.arguments(), arguments);
     }
 }

@@ -9,6 +9,7 @@ mod experiment;
 mod interrupt;
 mod plan;
 mod registry;
+mod tuning;
 mod usage;
 
 use std::process::ExitCode;

@@ -12,7 +12,8 @@ use consensus_core::{Draw, NodeId, SettingsError};
 use faults::{Capabilities, Schedule};
 
 use crate::{
-    cli::{ExperimentArgs, Route, StorageKind, Target, Tuning},
+    cli::{ExperimentArgs, Route, StorageKind, Target},
+    tuning::Tuning,
     usage::usage,
 };
 

@@ -7,7 +7,7 @@ use reports::{RunRecord, Summary};
 
 use crate::{
     cli::{RunArgs, Target},
-    experiment,
+    experiment::{self, Origin},
     interrupt::Interrupts,
     plan::{self, Plan},
     registry::{self, Entry},
@@ -47,12 +47,13 @@ pub fn execute(
     directory: &Path,
     interrupts: &Interrupts,
 ) -> Result<Carried> {
+    let origin = Origin::now(command_line());
     let raw = match plan.target {
         Target::Sim => experiment::raw((protocol.simulate)(&experiment::simulation(plan)))?,
         Target::Local => experiment::local(plan, protocol, directory, interrupts)?,
     };
     let failure = raw.failure.clone();
-    let record = experiment::assemble(plan, protocol, command_line(), raw)?;
+    let record = experiment::assemble(plan, protocol, origin, raw)?;
     let saved = reports::save(&record, directory);
     let summary = saved.map_err(|error| match plan::check_writable(directory) {
         Err(why) => anyhow!("{why}: the report could not be written"),

@@ -1,10 +1,10 @@
 //! The clients on a real target: open-loop, so that a stall delays nothing that is to be sent.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard,
         mpsc::{self, RecvTimeoutError},
     },
     thread::{self, JoinHandle},
@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result};
 use consensus_core::{
     NodeId, Time,
-    history::{Call, Operation},
+    history::{Call, Operation, Outcome},
 };
 use faults::Workload;
 use replica::{
@@ -85,7 +85,12 @@ impl Load {
         let (control, commands) = mpsc::channel();
         let (teller, completions) = unbounded_channel();
         let client = Arc::new(client);
-        let sender = Sender { client: Arc::clone(&client), teller, runtime: Handle::current() };
+        let sender = Sender {
+            client: Arc::clone(&client),
+            processes: Arc::default(),
+            teller,
+            runtime: Handle::current(),
+        };
         let workload = Workload::new(&plan.schedule.load, plan.seed);
         let pacer = thread::Builder::new()
             .name("pacer".to_owned())
@@ -150,21 +155,19 @@ impl Load {
 }
 
 fn pace(mut workload: Workload, begin: Time, commands: &mpsc::Receiver<Control>, sender: &Sender) {
-    let mut puts = 0;
     loop {
         let now = clock::now();
         let next = workload.next_at().map(|at| begin + at);
         if next.is_some_and(|next| next <= now) {
             let arrival = workload.take().expect("one is due");
-            sender.send(arrival.number, begin + arrival.at, arrival.key, arrival.call);
+            sender.send(begin + arrival.at, arrival.key, arrival.call);
             continue;
         }
         let wait = next.map_or(IDLE, |next| next.since(now));
         match commands.recv_timeout(wait) {
             Ok(Control::Factor(factor)) => workload.set_factor(clock::now().since(begin), factor),
             Ok(Control::Put { key, value }) => {
-                puts += 1;
-                sender.send(u64::MAX - puts, clock::now(), key, Call::Put(value));
+                sender.send(clock::now(), key, Call::Put(value));
             }
             Ok(Control::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {}
@@ -175,18 +178,21 @@ fn pace(mut workload: Workload, begin: Time, commands: &mpsc::Receiver<Control>,
 /// Sends operations, each in a task of its own.
 struct Sender {
     client: Arc<Client>,
+    processes: Arc<Mutex<Processes>>,
     teller: UnboundedSender<Completed>,
     runtime: Handle,
 }
 
 impl Sender {
-    fn send(&self, number: u64, intended: Time, key: String, call: Call) {
+    fn send(&self, intended: Time, key: String, call: Call) {
         let (client, teller) = (Arc::clone(&self.client), self.teller.clone());
+        let processes = Arc::clone(&self.processes);
+        let process = self.processes().take();
         self.runtime.spawn(async move {
             let invoked = clock::now();
             let performed = client.perform(&key, &call).await;
             let operation = Operation {
-                client: number,
+                client: process,
                 session: performed.session,
                 sequence: performed.sequence,
                 key,
@@ -196,9 +202,38 @@ impl Sender {
                 completed: Some(clock::now()),
                 outcome: performed.outcome,
             };
+            if !matches!(operation.outcome, Outcome::Unknown(_)) {
+                processes.lock().expect("nobody panics while holding it").give_back(process);
+            }
             let node = performed.replica.filter(|&node| node != GATEWAY);
             // Nobody listens any more once the run is over.
             let _over = teller.send(Completed { operation, node });
         });
+    }
+
+    fn processes(&self) -> MutexGuard<'_, Processes> {
+        self.processes.lock().expect("nobody panics while holding it")
+    }
+}
+
+/// The client processes of the history: each has one operation under way at a time, and one whose
+/// operation stays unknown never sends another, for that operation may still take effect.
+#[derive(Debug, Default)]
+struct Processes {
+    idle: BTreeSet<u64>,
+    started: u64,
+}
+
+impl Processes {
+    /// An idle process, or a new one.
+    fn take(&mut self) -> u64 {
+        self.idle.pop_first().unwrap_or_else(|| {
+            self.started += 1;
+            self.started
+        })
+    }
+
+    fn give_back(&mut self, process: u64) {
+        self.idle.insert(process);
     }
 }

@@ -80,8 +80,24 @@ impl Recovery {
     }
 }
 
+/// What started a run, and when.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The command that repeats it.
+    pub command: String,
+    /// The wall clock at its start, RFC 3339.
+    pub started_at: String,
+}
+
+impl Origin {
+    /// A run that this command starts now.
+    pub fn now(command: String) -> Self {
+        Self { command, started_at: host::now_rfc3339() }
+    }
+}
+
 /// Makes a judged record of what a target handed over.
-pub fn assemble(plan: &Plan, protocol: &Entry, command: String, raw: Raw) -> Result<RunRecord> {
+pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Result<RunRecord> {
     let verdicts = checker::check(&Evidence {
         operations: &raw.operations,
         applied: &raw.applied,
@@ -105,10 +121,10 @@ pub fn assemble(plan: &Plan, protocol: &Entry, command: String, raw: Raw) -> Res
             nodes: plan.schedule.nodes.get(),
             host: host::facts(),
             commit: env!("LABORATORY_COMMIT").to_owned(),
-            command,
+            command: origin.command,
             durability: raw.durability.clone(),
             partial: raw.partial,
-            started_at: host::now_rfc3339(),
+            started_at: origin.started_at,
             begin: raw.ready,
             end: raw.end,
             watched_key: plan.schedule.watch.clone(),
