@@ -38,7 +38,8 @@
 //! # The way through the crate
 //!
 //! [`id`], [`time`] and [`payload`] name things; [`protocol`] is the trait, with its [`settings`]
-//! and the [`event`]s it notes; [`record`] and [`storage`] are the disk; [`quorum`] counts;
+//! and the [`event`]s it notes; [`record`] and [`storage`] are the disk; [`quorum`] counts, and
+//! [`read_rounds`] holds reads until a quorum is heard of;
 //! [`machine`], [`session`] and [`kv`] are what the log is for; [`history`] is what a run leaves
 //! behind; [`wire`] turns things into bytes, and [`draw`] draws by key. Behind the feature `transcript`
 //! stands a cluster driven by hand, for the protocols' tests.
@@ -52,6 +53,7 @@ pub mod machine;
 pub mod payload;
 pub mod protocol;
 pub mod quorum;
+pub mod read_rounds;
 pub mod record;
 pub mod session;
 pub mod settings;
@@ -69,6 +71,7 @@ pub use payload::{Command, Payload};
 pub use protocol::{
     Ask, Consistency, Effect, Input, Outbox, Outcome, Protocol, Refusal, Role, Status, When,
 };
+pub use read_rounds::ReadRounds;
 pub use record::{Disk, Record, SnapshotMeta, Write};
 pub use settings::{Settings, SettingsError};
 pub use time::Time;

@@ -10,14 +10,13 @@
 use std::collections::VecDeque;
 
 use consensus_core::{
-    Index, NodeId, Outcome, Payload, Refusal,
+    Index, NodeId, Outcome, Payload, ReadRounds, Refusal,
     event::Event,
     quorum::{Tally, Verdict},
 };
 
 use crate::{
     message::{Message, Nack, PreCampaign, PreCampaignReply, Prepare, Promise},
-    reads::Reads,
     record::{Ballot, PValue},
     replica::{
         Candidate, Follower, Leader, MultiPaxos, Out, PreCandidate, Proposal, Standing, Timer,
@@ -207,7 +206,7 @@ impl MultiPaxos {
             offered: self.chosen_to,
             progress: self.membership.peers().map(|peer| Progress::new(peer, first)).collect(),
             uncommitted_bytes,
-            reads: Reads::default(),
+            reads: ReadRounds::default(),
         }));
         out.note(Event::Elected { epoch: ballot.epoch() });
         out.cancel_timer(Timer::Election);

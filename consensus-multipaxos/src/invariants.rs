@@ -40,7 +40,7 @@ impl MultiPaxos {
         assert!(leader.offered <= last, "the disk is given no more than there is");
         for peer in &leader.progress {
             assert!(peer.next <= last + 1, "what is not in the log is not sent");
-            assert!(peer.read_acked <= leader.reads.round(), "no round is confirmed unasked");
+            assert!(peer.read_acked <= leader.reads.last(), "no round is confirmed unasked");
             let limit = self.config.settings.max_inflight_batches;
             assert!(peer.inflight.len() <= limit, "the flow control holds");
         }

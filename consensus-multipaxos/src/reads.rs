@@ -1,4 +1,5 @@
 //! Linearizable reads without a log write: a quorum confirms that the ballot stands.
+//! The reads themselves wait in [`consensus_core::ReadRounds`].
 //!
 //! ```text
 //! read asked ──> round n sent ──> a quorum acknowledged n ──> served
@@ -6,86 +7,12 @@
 //!                                  leader needs a promise from one of them, so none was elected yet
 //! ```
 
-use std::collections::VecDeque;
-
-use consensus_core::{Consistency, Index, NodeId, Outcome, Refusal, RequestId, quorum::reached_by};
+use consensus_core::{Consistency, NodeId, Outcome, Refusal, RequestId, quorum::reached_by};
 
 use crate::{
     message::{Message, ReadAck, ReadRound},
     replica::{MultiPaxos, Out, Standing},
 };
-
-/// The reads that a leader holds.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Reads {
-    /// Reads that no round was sent for, in order.
-    waiting: Vec<RequestId>,
-    /// Rounds with reads that were sent and not yet confirmed, in order of their numbers.
-    rounds: VecDeque<Round>,
-    /// The number of the last round. A number is used once under a ballot, and its reads came before
-    /// it: an acknowledgement of an earlier round can never confirm a later read.
-    last: u64,
-    /// How many reads are held.
-    held: usize,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Round {
-    number: u64,
-    /// What was known chosen when the round was sent: what its reads must see.
-    index: Index,
-    requests: Vec<RequestId>,
-}
-
-impl Reads {
-    /// The number of the last round.
-    pub const fn round(&self) -> u64 {
-        self.last
-    }
-
-    /// Numbers another round.
-    pub const fn next_round(&mut self) -> u64 {
-        self.last += 1;
-        self.last
-    }
-
-    pub const fn held(&self) -> usize {
-        self.held
-    }
-
-    /// All requests, in order.
-    pub fn into_requests(self) -> impl Iterator<Item = RequestId> {
-        self.rounds.into_iter().flat_map(|round| round.requests).chain(self.waiting)
-    }
-
-    fn wait(&mut self, request: RequestId) {
-        self.waiting.push(request);
-        self.held += 1;
-    }
-
-    /// Starts a round for every read that waits; `None` if none does.
-    fn start_round(&mut self, index: Index) -> Option<u64> {
-        if self.waiting.is_empty() {
-            return None;
-        }
-        let requests = std::mem::take(&mut self.waiting);
-        let number = self.next_round();
-        self.rounds.push_back(Round { number, index, requests });
-        Some(number)
-    }
-
-    /// Takes the reads of the oldest round, if a quorum confirmed it and what it must see is
-    /// applied.
-    fn take_confirmed(&mut self, confirmed: u64, applied: Index) -> Option<Vec<RequestId>> {
-        let round = self.rounds.front()?;
-        if round.number > confirmed || round.index > applied {
-            return None;
-        }
-        let round = self.rounds.pop_front()?;
-        self.held -= round.requests.len();
-        Some(round.requests)
-    }
-}
 
 impl MultiPaxos {
     /// Takes a read; the next flush sends a round for all that came together.
@@ -123,7 +50,7 @@ impl MultiPaxos {
             }
         }
         // The leader promised no higher ballot, and so confirms every round itself.
-        let own = leader.reads.round();
+        let own = leader.reads.last();
         let acked = leader.progress.iter().map(|peer| peer.read_acked).chain([own]);
         let confirmed = reached_by(acked, self.membership.quorum());
         while let Some(requests) = leader.reads.take_confirmed(confirmed, self.applied) {
@@ -161,7 +88,7 @@ impl MultiPaxos {
     /// Counts an acknowledgement. One of an earlier round confirms nothing that came after it.
     pub(crate) fn receive_read_ack(&mut self, from: NodeId, ack: ReadAck, out: &mut Out) {
         let Standing::Leader(leader) = &mut self.standing else { return };
-        if ack.ballot != self.promised || ack.round > leader.reads.round() {
+        if ack.ballot != self.promised || ack.round > leader.reads.last() {
             return;
         }
         if let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == from) {

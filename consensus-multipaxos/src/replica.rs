@@ -6,8 +6,8 @@ use std::{
 };
 
 use consensus_core::{
-    Ask, Disk, Index, Input, NodeId, Outbox, Payload, Protocol, RequestId, Role, Settings, Status,
-    Time, Write, event::Event, quorum::Tally,
+    Ask, Disk, Index, Input, NodeId, Outbox, Payload, Protocol, ReadRounds, RequestId, Role,
+    Settings, Status, Time, Write, event::Event, quorum::Tally,
 };
 
 use crate::{
@@ -15,7 +15,6 @@ use crate::{
     log::{BatchLimit, Log},
     membership::Membership,
     message::{MAX_VALUES, MAX_VALUES_BYTES, Message},
-    reads::Reads,
     record::{Ballot, Hard, PValue, Record, recover},
     replication::{Acknowledgement, Progress},
 };
@@ -150,7 +149,7 @@ pub(crate) struct Leader {
     /// The command bytes of the proposals in the window.
     pub uncommitted_bytes: usize,
     /// The reads that wait.
-    pub reads: Reads,
+    pub reads: ReadRounds,
 }
 
 /// A slot of the leader's window.

@@ -8,14 +8,13 @@
 //! ```
 
 use consensus_core::{
-    Epoch, Index, NodeId, Outbox, Outcome, Payload, Refusal,
+    Epoch, Index, NodeId, Outbox, Outcome, Payload, ReadRounds, Refusal,
     event::Event,
     quorum::{Tally, Verdict},
 };
 
 use crate::{
     message::{Message, PreVote, PreVoteReply, RequestVote, RequestVoteReply},
-    reads::Reads,
     record::Entry,
     replica::{Follower, Leader, Raft, Standing, Timer},
     replication::Progress,
@@ -157,7 +156,7 @@ impl Raft {
             offered: 0,
             progress: self.membership.peers().map(|peer| Progress::new(peer, last)).collect(),
             uncommitted_bytes: self.bytes_after(self.commit),
-            reads: Reads::default(),
+            reads: ReadRounds::default(),
         }));
         out.note(Event::Elected { epoch: Epoch::term(self.term) });
         out.cancel_timer(Timer::Election);

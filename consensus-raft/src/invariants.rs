@@ -44,7 +44,7 @@ impl Raft {
         for peer in &leader.progress {
             assert!(peer.matched < peer.next, "what is known to match is not sent again");
             assert!(peer.next <= last + 1, "what is not in the log is not sent");
-            assert!(peer.read_acked <= leader.reads.round(), "no round is confirmed unasked");
+            assert!(peer.read_acked <= leader.reads.last(), "no round is confirmed unasked");
             if let Mode::Replicate(inflight) = &peer.mode {
                 let limit = self.config.settings.max_inflight_batches;
                 assert!(inflight.len() <= limit, "the window holds");

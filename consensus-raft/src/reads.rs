@@ -1,4 +1,5 @@
 //! Linearizable reads without a log write: ReadIndex (§8, D§6.4).
+//! The reads themselves wait in [`consensus_core::ReadRounds`].
 //!
 //! ```text
 //! read asked ──> commit index noted, round n sent ──> a quorum acknowledged n ──> served
@@ -6,80 +7,12 @@
 //!                 is at or before this"                this was asked"
 //! ```
 
-use std::collections::VecDeque;
-
-use consensus_core::{Consistency, Index, NodeId, Outbox, Outcome, Refusal, RequestId};
+use consensus_core::{Consistency, NodeId, Outbox, Outcome, Refusal, RequestId};
 
 use crate::{
     message::{Message, ReadAck, ReadRound},
     replica::{Raft, Standing},
 };
-
-/// The reads that a leader holds.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) struct Reads {
-    /// Reads that no round was sent for, in order.
-    waiting: Vec<RequestId>,
-    /// Rounds that were sent and not yet confirmed, in order of their numbers.
-    rounds: VecDeque<Round>,
-    /// The number of the last round. A number is used once in a term, and its reads came before
-    /// it: an acknowledgement of an earlier round can never confirm a later read.
-    last: u64,
-    /// How many reads are held.
-    held: usize,
-}
-
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Round {
-    number: u64,
-    /// The commit index when the round was sent: what its reads must see.
-    index: Index,
-    requests: Vec<RequestId>,
-}
-
-impl Reads {
-    /// The number of the last round.
-    pub const fn round(&self) -> u64 {
-        self.last
-    }
-
-    pub const fn held(&self) -> usize {
-        self.held
-    }
-
-    /// All requests, in order.
-    pub fn into_requests(self) -> impl Iterator<Item = RequestId> {
-        self.rounds.into_iter().flat_map(|round| round.requests).chain(self.waiting)
-    }
-
-    fn wait(&mut self, request: RequestId) {
-        self.waiting.push(request);
-        self.held += 1;
-    }
-
-    /// Starts a round for every read that waits; `None` if none does.
-    fn start_round(&mut self, index: Index) -> Option<u64> {
-        if self.waiting.is_empty() {
-            return None;
-        }
-        self.last += 1;
-        let requests = std::mem::take(&mut self.waiting);
-        self.rounds.push_back(Round { number: self.last, index, requests });
-        Some(self.last)
-    }
-
-    /// Takes the reads of the oldest round, if a quorum confirmed it and what it must see is
-    /// applied.
-    fn take_confirmed(&mut self, confirmed: u64, applied: Index) -> Option<Vec<RequestId>> {
-        let round = self.rounds.front()?;
-        if round.number > confirmed || round.index > applied {
-            return None;
-        }
-        let round = self.rounds.pop_front()?;
-        self.held -= round.requests.len();
-        Some(round.requests)
-    }
-}
 
 impl Raft {
     /// Takes a read; the next flush sends a round for all that came together.
@@ -122,7 +55,7 @@ impl Raft {
             }
         }
         // The leader is in its own term, and so confirms every round itself.
-        let own = leader.reads.round();
+        let own = leader.reads.last();
         let acked = leader.progress.iter().map(|peer| peer.read_acked).chain([own]);
         let confirmed = consensus_core::quorum::reached_by(acked, self.membership.quorum());
         while let Some(requests) = leader.reads.take_confirmed(confirmed, self.applied) {
@@ -163,7 +96,7 @@ impl Raft {
     pub(crate) fn receive_read_ack(&mut self, from: NodeId, ack: ReadAck, out: &mut Outbox<Self>) {
         self.observe_term(ack.term, out);
         let Standing::Leader(leader) = &mut self.standing else { return };
-        if ack.term != self.term || ack.round > leader.reads.round() {
+        if ack.term != self.term || ack.round > leader.reads.last() {
             return;
         }
         if let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == from) {

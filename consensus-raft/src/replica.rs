@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use consensus_core::{
-    Ask, Disk, Epoch, Index, Input, NodeId, Outbox, Protocol, Role, Settings, Status, Time, Write,
-    event::Event, quorum::Tally,
+    Ask, Disk, Epoch, Index, Input, NodeId, Outbox, Protocol, ReadRounds, Role, Settings, Status,
+    Time, Write, event::Event, quorum::Tally,
 };
 
 use crate::{
     log::Log,
     membership::Membership,
     message::Message,
-    reads::Reads,
     record::{Entry, Hard, Record, recover, voted_for},
     replication::Progress,
 };
@@ -122,7 +121,7 @@ pub(crate) struct Leader {
     /// The command bytes of its uncommitted entries.
     pub uncommitted_bytes: usize,
     /// The reads that wait.
-    pub reads: Reads,
+    pub reads: ReadRounds,
 }
 
 impl Protocol for Raft {

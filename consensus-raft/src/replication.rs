@@ -150,7 +150,7 @@ impl Raft {
         let last = self.log.last_index();
         for peer in &leader.progress {
             let commit = self.commit.min(peer.matched);
-            let round = ReadRound { term: self.term, round: leader.reads.round(), commit };
+            let round = ReadRound { term: self.term, round: leader.reads.last(), commit };
             out.send_now(peer.peer, Message::ReadRound(round));
             if peer.matched < last {
                 let prev_log_index = peer.next - 1;
