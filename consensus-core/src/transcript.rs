@@ -35,11 +35,14 @@
 //! ```
 //!
 //! `(command)` plays it in silence, and `!command` expects it to fail.
+//!
+//! [`trouble`] plays what nobody would think of: hundreds of clusters in trouble drawn from seeds.
 
 mod cluster;
 mod happening;
 mod judge;
 mod runner;
+pub mod trouble;
 
 pub use cluster::{Cluster, Flight};
 pub use happening::Happening;
