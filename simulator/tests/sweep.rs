@@ -4,7 +4,7 @@ mod common;
 
 use std::num::NonZeroUsize;
 
-use common::{assert_good, assert_safe, judge, tally};
+use common::{assert_good, judge, tally};
 use consensus_core::Protocol;
 use consensus_multipaxos::MultiPaxos;
 use consensus_raft::Raft;
@@ -24,17 +24,15 @@ fn swarm(seed: u64, nodes: usize) -> SimulationConfig {
 }
 
 fn sweep<P: Protocol>(seeds: std::ops::Range<u64>) {
-    let (mut operations, mut undecided) = ([0; 3], Vec::new());
-    let count = seeds.end - seeds.start;
+    let mut operations = [0; 3];
     for seed in seeds {
         let nodes = [3, 5, 5, 7][seed as usize % 4];
         let recording = run::<P>(&swarm(seed, nodes));
-        undecided.extend(assert_safe(&recording, &format!("{} seed {seed}", P::NAME)));
+        assert_good(&recording, &format!("{} seed {seed}", P::NAME));
         for (sum, count) in operations.iter_mut().zip(tally(&recording)) {
             *sum += count;
         }
     }
-    assert!(undecided.len() as u64 * 10 <= count, "{}: {undecided:?}", P::NAME);
     assert!(operations[0] > 1_000, "{}: {operations:?}", P::NAME);
 }
 
