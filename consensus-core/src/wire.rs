@@ -60,11 +60,34 @@ where
     }
 
     fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
-        if bytes.len() > MAX_ENCODED_BYTES {
-            return Err(DecodeError::TooLarge(bytes.len()));
-        }
-        let decoded = <Self as prost::Message>::decode(bytes)?;
+        let decoded: Self = decode_bounded(bytes)?;
         decoded.validate()?;
         Ok(decoded)
     }
+}
+
+/// Decodes and validates what a frame holds. Protobuf has no bare oneof, so an enum of messages or
+/// records crosses the wire in a message `F` of its own, which `content` opens.
+///
+/// # Errors
+///
+/// If the bytes are too many or malformed, the frame is empty, or its content makes no sense.
+pub fn from_frame<F, T>(
+    bytes: Bytes,
+    content: impl FnOnce(F) -> Option<T>,
+) -> Result<T, DecodeError>
+where
+    F: prost::Message + Default,
+    T: Validate,
+{
+    let content = content(decode_bounded(bytes)?).ok_or(DecodeError::Invalid("an empty frame"))?;
+    content.validate()?;
+    Ok(content)
+}
+
+fn decode_bounded<T: prost::Message + Default>(bytes: Bytes) -> Result<T, DecodeError> {
+    if bytes.len() > MAX_ENCODED_BYTES {
+        return Err(DecodeError::TooLarge(bytes.len()));
+    }
+    Ok(T::decode(bytes)?)
 }

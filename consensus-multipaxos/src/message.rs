@@ -5,8 +5,7 @@
 //! messages of its own, so that none means two things.
 
 use bytes::Bytes;
-use consensus_core::{DecodeError, Index, Payload, Validate, Wire, wire::MAX_ENCODED_BYTES};
-use prost::Message as _;
+use consensus_core::{DecodeError, Index, Payload, Validate, Wire, wire::from_frame};
 
 use crate::record::{Ballot, MAX_NUMBER, PValue};
 
@@ -208,7 +207,7 @@ pub enum Message {
     ReadAck(ReadAck),
 }
 
-/// The envelope of a message: protobuf has no bare oneof.
+/// The frame of a message on the wire.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Frame {
     #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
@@ -217,17 +216,12 @@ struct Frame {
 
 impl Wire for Message {
     fn encode_to(&self, buffer: &mut Vec<u8>) {
+        buffer.reserve(self.encoded_len());
         self.encode(buffer);
     }
 
     fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
-        if bytes.len() > MAX_ENCODED_BYTES {
-            return Err(DecodeError::TooLarge(bytes.len()));
-        }
-        let message = Frame::decode(bytes)?.message;
-        let message = message.ok_or(DecodeError::Invalid("a message must say something"))?;
-        message.validate()?;
-        Ok(message)
+        from_frame(bytes, |frame: Frame| frame.message)
     }
 }
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use consensus_core::{
     DecodeError, Disk, Epoch, Index, NodeId, Payload, SnapshotMeta, Validate, Wire,
+    wire::from_frame,
 };
-use prost::Message as _;
 
 use crate::log::Log;
 
@@ -115,7 +115,7 @@ pub enum Record {
     Accepted(PValue),
 }
 
-/// The envelope of a record: protobuf has no bare oneof.
+/// The frame of a record on disk.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Frame {
     #[prost(oneof = "Record", tags = "1, 2")]
@@ -124,17 +124,21 @@ struct Frame {
 
 impl Wire for Record {
     fn encode_to(&self, buffer: &mut Vec<u8>) {
+        buffer.reserve(self.encoded_len());
         self.encode(buffer);
     }
 
     fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
-        let record = Frame::decode(bytes)?.record;
-        let record = record.ok_or(DecodeError::Invalid("a record must hold something"))?;
-        match &record {
-            Self::Hard(hard) => hard.validate()?,
-            Self::Accepted(pvalue) => pvalue.validate()?,
+        from_frame(bytes, |frame: Frame| frame.record)
+    }
+}
+
+impl Validate for Record {
+    fn validate(&self) -> Result<(), DecodeError> {
+        match self {
+            Self::Hard(hard) => hard.validate(),
+            Self::Accepted(pvalue) => pvalue.validate(),
         }
-        Ok(record)
     }
 }
 
@@ -171,6 +175,8 @@ pub(crate) fn recover(disk: Disk<Record>) -> Recovered {
 
 #[cfg(test)]
 mod tests {
+    use consensus_core::wire::MAX_ENCODED_BYTES;
+
     use super::*;
 
     #[test]
@@ -191,6 +197,8 @@ mod tests {
     #[test]
     fn records_that_make_no_sense_are_refused() {
         assert!(Record::from_bytes(Bytes::new()).is_err());
+        let too_large = vec![0; MAX_ENCODED_BYTES + 1].into();
+        assert!(matches!(Record::from_bytes(too_large), Err(DecodeError::TooLarge(_))));
         let ballot = Ballot::new(1, NodeId(1));
         let value = Payload::noop();
         for pvalue in [

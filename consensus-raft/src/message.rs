@@ -4,7 +4,7 @@
 //! and leaderId). Every message carries its sender's term.
 
 use bytes::Bytes;
-use consensus_core::{DecodeError, Index, Validate, Wire, wire::MAX_ENCODED_BYTES};
+use consensus_core::{DecodeError, Index, Validate, Wire, wire::from_frame};
 
 use crate::record::{Entry, validate_entries, validate_position};
 
@@ -176,9 +176,9 @@ pub enum Message {
     ReadAck(ReadAck),
 }
 
-/// What a [`Message`] looks like on the wire.
+/// The frame of a message on the wire.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Envelope {
+struct Frame {
     #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     message: Option<Message>,
 }
@@ -190,13 +190,7 @@ impl Wire for Message {
     }
 
     fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
-        if bytes.len() > MAX_ENCODED_BYTES {
-            return Err(DecodeError::TooLarge(bytes.len()));
-        }
-        let envelope: Envelope = prost::Message::decode(bytes)?;
-        let message = envelope.message.ok_or(DecodeError::Invalid("no message of ours"))?;
-        message.validate()?;
-        Ok(message)
+        from_frame(bytes, |frame: Frame| frame.message)
     }
 }
 

@@ -2,8 +2,7 @@
 
 use bytes::Bytes;
 use consensus_core::{
-    DecodeError, Disk, Index, NodeId, Payload, SnapshotMeta, Validate, Wire,
-    wire::MAX_ENCODED_BYTES,
+    DecodeError, Disk, Index, NodeId, Payload, SnapshotMeta, Validate, Wire, wire::from_frame,
 };
 
 use crate::{
@@ -59,9 +58,9 @@ pub enum Record {
     Entry(Entry),
 }
 
-/// What a [`Record`] looks like on disk.
+/// The frame of a record on disk.
 #[derive(Clone, PartialEq, prost::Message)]
-struct Envelope {
+struct Frame {
     #[prost(oneof = "Record", tags = "1, 2")]
     record: Option<Record>,
 }
@@ -73,13 +72,7 @@ impl Wire for Record {
     }
 
     fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
-        if bytes.len() > MAX_ENCODED_BYTES {
-            return Err(DecodeError::TooLarge(bytes.len()));
-        }
-        let envelope: Envelope = prost::Message::decode(bytes)?;
-        let record = envelope.record.ok_or(DecodeError::Invalid("no record of ours"))?;
-        record.validate()?;
-        Ok(record)
+        from_frame(bytes, |frame: Frame| frame.record)
     }
 }
 
