@@ -60,6 +60,13 @@ impl Settings {
         self.members.iter().copied().filter(|&member| member != self.node)
     }
 
+    /// Whether a leader that holds so many uncommitted entries and command bytes takes a command of
+    /// `length` bytes more. A command by itself is never too long here, or it would be refused for ever.
+    pub const fn has_room(&self, entries: u64, bytes: usize, length: usize) -> bool {
+        entries < self.max_uncommitted_entries as u64
+            && (bytes == 0 || bytes + length <= self.max_uncommitted_bytes)
+    }
+
     /// Refuses parameters under which the protocols cannot work.
     pub fn validate(&self) -> Result<(), SettingsError> {
         let mut sorted = self.members.clone();
@@ -143,6 +150,16 @@ mod tests {
         let late = Settings { heartbeat_interval: Duration::from_millis(51), ..settings() };
         let message = late.validate().unwrap_err().to_string();
         assert!(message.contains("51ms") && message.contains("150ms"), "{message}");
+    }
+
+    #[test]
+    fn a_leader_with_too_much_uncommitted_has_no_room() {
+        let settings =
+            Settings { max_uncommitted_entries: 3, max_uncommitted_bytes: 10, ..settings() };
+        assert!(settings.has_room(2, 6, 4));
+        assert!(!settings.has_room(3, 6, 4), "too many entries");
+        assert!(!settings.has_room(2, 6, 5), "too many bytes");
+        assert!(settings.has_room(2, 0, 11), "one command excepted");
     }
 
     #[test]

@@ -111,12 +111,10 @@ impl MultiPaxos {
     pub(crate) fn propose(&mut self, request: RequestId, command: Command, out: &mut Out) {
         let refusal = match &self.standing {
             Standing::Leader(leader) if command.len() <= MAX_COMMAND_BYTES => {
-                let settings = &self.config.settings;
                 let entries = self.log.last() - self.chosen_to;
                 let bytes = leader.uncommitted_bytes;
-                let full = entries >= settings.max_uncommitted_entries as u64
-                    || bytes > 0 && bytes + command.len() > settings.max_uncommitted_bytes;
-                full.then_some(Refusal::Overloaded)
+                let room = self.config.settings.has_room(entries, bytes, command.len());
+                (!room).then_some(Refusal::Overloaded)
             }
             Standing::Leader(_) => Some(Refusal::TooLarge),
             _ => Some(Refusal::NotLeader { leader: self.leader() }),
