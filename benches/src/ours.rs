@@ -63,8 +63,9 @@ impl<P: Timed> Contestant for Ours<P> {
 
     fn start(_work: Work) -> Self {
         let mut outbox = Outbox::new();
+        let config = |node| P::configure(settings(node)).expect("the bench's settings work");
         let replicas = members().map(|node| Replica {
-            protocol: P::recover(settings(node).into(), 1, Time::ZERO, Disk::empty(), &mut outbox),
+            protocol: P::recover(config(node), 1, Time::ZERO, Disk::empty(), &mut outbox),
             inbox: VecDeque::new(),
             worked: false,
             disk: Vec::new(),
@@ -134,12 +135,14 @@ impl<P: Timed> Ours<P> {
                     self.replicas[to.0 as usize - 1].inbox.push_back((from, message));
                 }
                 Effect::Apply { payload, .. } => {
-                    if let Some(command) = payload.command {
-                        self.replicas[at].delivered.apply(&command);
+                    if let Some(command) = payload.command() {
+                        self.replicas[at].delivered.apply(command);
                     }
                 }
                 Effect::Reply { outcome, .. } => panic!("a command was not taken: {outcome:?}"),
-                Effect::Restore(_)
+                Effect::TakeSnapshot(_)
+                | Effect::SendSnapshot { .. }
+                | Effect::Restore(_)
                 | Effect::SetTimer { .. }
                 | Effect::CancelTimer(_)
                 | Effect::Note(_) => {}

@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{Epoch, Index, NodeId, RequestId};
+use crate::{
+    configuration::Configuration,
+    id::{Epoch, Index, NodeId, RequestId},
+};
 
 /// Something that happened inside a protocol. Tracing, metrics, the timeline, the stages of an
 /// election and the aim of event-driven faults all come from these.
@@ -64,6 +67,33 @@ pub enum Event {
         /// Whether at least one holds a client's command rather than a no-op.
         has_command: bool,
     },
+    /// A configuration is in force at this replica: it was appended (Raft) or decided
+    /// (Multi-Paxos), or came with a snapshot.
+    Reconfigured {
+        /// The first position that it governs, in its protocol's own way of counting.
+        from: Index,
+        /// Who decides from there on.
+        configuration: Configuration,
+    },
+    /// A snapshot of the state machine is durable, and the log before it may go.
+    Compacted {
+        /// The last position that the snapshot includes.
+        index: Index,
+    },
+    /// A snapshot from a peer replaced the state machine and the log before its end.
+    Installed {
+        /// The last position that the snapshot includes.
+        index: Index,
+        /// Who sent it.
+        from: NodeId,
+    },
+    /// The leader begins to hand over leadership.
+    Transferring {
+        /// The epoch it leads.
+        epoch: Epoch,
+        /// To whom.
+        to: NodeId,
+    },
     /// A message or request was refused.
     Refused {
         /// Why, in words.
@@ -86,6 +116,14 @@ impl fmt::Display for Event {
             Self::Committed { epoch, from, to, .. } => {
                 write!(f, "knows {from}..={to} committed in epoch {epoch}")
             }
+            Self::Reconfigured { from, configuration } => {
+                write!(f, "from {from} on these decide: {configuration}")
+            }
+            Self::Compacted { index } => write!(f, "has a snapshot up to {index}"),
+            Self::Installed { index, from } => {
+                write!(f, "installs the snapshot up to {index} from {from}")
+            }
+            Self::Transferring { epoch, to } => write!(f, "hands epoch {epoch} over to {to}"),
             Self::Refused { why } => write!(f, "refused: {why}"),
         }
     }

@@ -14,6 +14,23 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct NodeId(pub u64);
 
+/// How far apart the identities of two lives in one place are.
+const LIFE: u64 = 100;
+
+impl NodeId {
+    /// The identity under which a replica comes back that lost its disk: 3, 103, 203 and so on. The
+    /// earlier one never votes again.
+    pub const fn reborn(self) -> Self {
+        Self(self.0 + LIFE)
+    }
+
+    /// The place that a replica fills, whichever of its lives this is: the identity of the first.
+    /// Places count from 1 to 100.
+    pub const fn place(self) -> Self {
+        Self((self.0 - 1) % LIFE + 1)
+    }
+}
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
@@ -83,3 +100,17 @@ pub struct SessionId(pub u64);
 )]
 #[serde(transparent)]
 pub struct GroupId(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_life_in_a_place_has_an_identity_of_its_own() {
+        let lives: Vec<_> =
+            std::iter::successors(Some(NodeId(3)), |node| Some(node.reborn())).take(3).collect();
+        assert_eq!(lives, [NodeId(3), NodeId(103), NodeId(203)]);
+        assert!(lives.iter().all(|life| life.place() == NodeId(3)));
+        assert_eq!((NodeId(100).place(), NodeId(101).place()), (NodeId(100), NodeId(1)));
+    }
+}

@@ -24,8 +24,13 @@
 //! 4. **Durable is the default.** `Now` is for what promises nothing.
 //! 5. **Apply hands over committed entries only**, in order, each once per incarnation, after
 //!    `Restore`, if there is a base. The runtime owns the state machine and answers an applied
-//!    request with the machine's result; `Reply` is for reads, refusals and unknowns.
-//! 6. **The protocol keeps its log tail in memory** and never reads storage after recovery.
+//!    request with the machine's result; `Reply` is for reads, refusals and unknowns. It also makes
+//!    the snapshots, when the protocol says `TakeSnapshot`, and tells when one is durable
+//!    (`Compacted`); and it moves their chunks (`SendSnapshot`). A snapshot from a peer is durable
+//!    before the protocol hears of it (`Staged`); the protocol judges it, makes it the base of the
+//!    log in one persist, and says `Restore`.
+//! 6. **The protocol keeps its log tail in memory**, bounded in bytes by the snapshots it asks for,
+//!    with a margin for those behind; and it never reads storage after recovery.
 //! 7. **A crash keeps a prefix** of the unsynced persists, as [`storage::MemoryDisk::crash`] does;
 //!    durable messages behind the loss never left.
 //! 8. **A storage error ends the replica.**
@@ -37,13 +42,14 @@
 //!
 //! # The way through the crate
 //!
-//! [`id`], [`time`] and [`payload`] name things; [`protocol`] is the trait, with its [`settings`]
+//! [`id`], [`time`], [`configuration`] and [`payload`] name things; [`protocol`] is the trait, with its [`settings`]
 //! and the [`event`]s it notes; [`record`] and [`storage`] are the disk; [`quorum`] counts, and
 //! [`read_rounds`] holds reads until a quorum is heard of;
 //! [`machine`], [`session`] and [`kv`] are what the log is for; [`history`] is what a run leaves
 //! behind; [`wire`] turns things into bytes, and [`draw`] draws by key. Behind the feature `transcript`
 //! stands a cluster driven by hand, for the protocols' tests.
 
+pub mod configuration;
 pub mod draw;
 pub mod event;
 pub mod history;
@@ -63,6 +69,7 @@ pub mod time;
 pub mod transcript;
 pub mod wire;
 
+pub use configuration::{Change, ChangeError, Configuration};
 pub use draw::Draw;
 pub use event::Event;
 pub use id::{Epoch, GroupId, Index, NodeId, RequestId, SessionId};

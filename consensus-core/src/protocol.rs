@@ -5,11 +5,12 @@ use std::{fmt::Debug, hash::Hash, ops::Range, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    configuration::{Change, ChangeError},
     event::Event,
     id::{Epoch, Index, NodeId, RequestId},
     payload::{Command, Payload},
     record::{Disk, Record, SnapshotMeta, Write},
-    settings::Settings,
+    settings::{Settings, SettingsError},
     time::Time,
     wire::Wire,
 };
@@ -30,10 +31,20 @@ pub trait Protocol: Clone + Eq + Hash + Debug + Sized + Send + 'static {
     /// What a replica waits for.
     type Timer: Copy + Ord + Hash + Debug + Send + 'static;
     /// The parameters of one replica.
-    type Config: Clone + Eq + Hash + Debug + Send + 'static + From<Settings>;
+    type Config: Clone + Eq + Hash + Debug + Send + 'static;
+
+    /// The protocol's own options, which [`Settings::options`] may set, each with what it is for.
+    const OPTIONS: &'static [(&'static str, &'static str)] = &[];
+
+    /// The parameters of one replica, from what all protocols share and the protocol's own options.
+    ///
+    /// # Errors
+    ///
+    /// If the protocol cannot work with them.
+    fn configure(settings: Settings) -> Result<Self::Config, SettingsError>;
 
     /// Starts a replica from what its disk holds; an empty disk starts a new one. Every replica
-    /// starts as a follower.
+    /// starts as a follower, and one that no configuration names only learns.
     ///
     /// `incarnation` grows with every start of this replica.
     fn recover(
@@ -81,6 +92,24 @@ pub enum Input<P: Protocol> {
         /// What it asks for.
         ask: Ask,
     },
+    /// The snapshot that [`Effect::TakeSnapshot`] asked for is durable.
+    Compacted(SnapshotMeta),
+    /// A snapshot came from a peer, whole, and is durable. It is not in use before the protocol
+    /// makes it the base ([`Write::Base`]) and restores it.
+    Staged {
+        /// Who sent it.
+        from: NodeId,
+        /// Its name.
+        snapshot: SnapshotMeta,
+    },
+    /// The failure detector changed its mind about a node. A hint for when to campaign, and never
+    /// evidence for a quorum.
+    Suspected {
+        /// Which node.
+        node: NodeId,
+        /// Whether it seems dead.
+        suspected: bool,
+    },
 }
 
 /// What a client may ask of a replica.
@@ -90,6 +119,12 @@ pub enum Ask {
     Propose(Command),
     /// Say when the state machine may be read.
     Read(Consistency),
+    /// Change the members. Answered once the whole change is committed, and refused while another
+    /// is under way.
+    Reconfigure(Change),
+    /// Hand leadership over to this node; to whichever is best, if none is named. Answered once
+    /// another leads.
+    Transfer(Option<NodeId>),
 }
 
 /// What a read promises.
@@ -99,6 +134,13 @@ pub enum Consistency {
     /// The read sees every write that was acknowledged before the read was asked for. It costs one
     /// round to a quorum and writes no log (Raft §6.4 of the dissertation).
     Linearizable,
+    /// As [`Linearizable`](Self::Linearizable), if no clock drifts beyond
+    /// [`Settings::max_clock_drift_ppm`]: the leader answers at once while it holds a lease (Raft
+    /// §6.4.1 of the dissertation), and by a round otherwise.
+    Lease,
+    /// As [`Linearizable`](Self::Linearizable), and served by the replica that was asked, whoever
+    /// leads: it asks the leader up to where it must have applied (Raft §6.4 of the dissertation).
+    Follower,
     /// The read sees whatever this replica has applied.
     Stale,
 }
@@ -129,8 +171,22 @@ pub enum Effect<P: Protocol> {
         /// The request that proposed it here, which the state machine's result answers.
         request: Option<RequestId>,
     },
-    /// Start the state machine from this snapshot; comes before every `Apply` of the incarnation.
+    /// Save the state machine, as of the `Apply` effects so far, under this name; once that is
+    /// durable, [`Input::Compacted`] says so. One that was asked for earlier and is not yet saved
+    /// may be skipped.
+    TakeSnapshot(SnapshotMeta),
+    /// Replace the state machine by this snapshot, which is durable: at recovery, before every
+    /// `Apply` of the incarnation, and when one that came from a peer is installed.
     Restore(SnapshotMeta),
+    /// See to it that a peer gets this snapshot, the base of the log: in chunks, again after a
+    /// failure, and going on where a broken transfer stopped. Nothing happens if it is on its way
+    /// there already; a transfer of an earlier one to the same peer ends.
+    SendSnapshot {
+        /// To whom.
+        to: NodeId,
+        /// Which.
+        snapshot: SnapshotMeta,
+    },
     /// Answer a request that no `Apply` answers.
     Reply {
         /// Which request.
@@ -167,6 +223,8 @@ pub enum When {
 pub enum Outcome {
     /// The read may be served from the state machine as of the `Apply` effects emitted so far.
     Readable,
+    /// The members are changed, or leadership is handed over.
+    Done,
     /// Certainly not done.
     Refused(Refusal),
     /// Perhaps done, perhaps not: leadership was lost while the command was in the log.
@@ -188,6 +246,24 @@ pub enum Refusal {
     /// The command is larger than the log accepts.
     #[error("the command is larger than {} bytes", crate::payload::MAX_COMMAND_BYTES)]
     TooLarge,
+    /// The protocol does not offer this.
+    #[error("{0} is not offered by this protocol")]
+    Unsupported(&'static str),
+    /// Members change one change at a time.
+    #[error("another change of the members is under way: {0}")]
+    ChangeUnderWay(String),
+    /// The change of the members makes no sense.
+    #[error(transparent)]
+    BadChange(#[from] ChangeError),
+    /// The change was given up: whoever was to be added did not catch up.
+    #[error("node {0} did not catch up; the members are as before")]
+    NotCaughtUp(NodeId),
+    /// Leadership is being handed over: whoever is next will take the request.
+    #[error("leadership is being handed over to node {0}")]
+    Transferring(NodeId),
+    /// Leadership stays.
+    #[error("leadership was not handed over: {0}")]
+    NotTransferred(String),
 }
 
 /// A replica's part in its epoch.
@@ -233,8 +309,14 @@ pub struct Status {
     pub commit: Index,
     /// The last position in its log.
     pub last: Index,
-    /// The voting members.
+    /// The first position that its log still holds; one past the last if it holds none.
+    pub first: Index,
+    /// The voting members: in a joint configuration, of both sets.
     pub members: Vec<NodeId>,
+    /// The members that learn without a vote.
+    pub learners: Vec<NodeId>,
+    /// Whether a change of the members is under way.
+    pub changing: bool,
 }
 
 /// Where a protocol puts its effects, in order.
@@ -297,6 +379,16 @@ impl<P: Protocol> Outbox<P> {
             payload,
             request,
         }));
+    }
+
+    /// Has the state machine saved as of the applies so far.
+    pub fn take_snapshot(&mut self, snapshot: SnapshotMeta) {
+        self.effects.push(Effect::TakeSnapshot(snapshot));
+    }
+
+    /// Has a snapshot sent to a peer.
+    pub fn send_snapshot(&mut self, to: NodeId, snapshot: SnapshotMeta) {
+        self.effects.push(Effect::SendSnapshot { to, snapshot });
     }
 
     /// Starts the state machine from a snapshot.

@@ -1,10 +1,14 @@
 //! What reaches a disk: records, the writes that change them, and what recovery finds.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    id::{Epoch, Index},
-    wire::Wire,
+    configuration::Configuration,
+    id::{Epoch, Index, NodeId},
+    wire::{DecodeError, Validate, Wire, from_frame},
 };
 
 /// Something a protocol persists: its hard state, or an entry of its log.
@@ -25,15 +29,60 @@ pub enum Write<R> {
     Base(SnapshotMeta),
 }
 
-/// A snapshot's name: the last entry it includes.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
-)]
+/// A snapshot's name, and what the log up to it says of the members.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 pub struct SnapshotMeta {
     /// The position of the last entry that the snapshot includes.
     pub index: Index,
     /// The epoch of that entry.
     pub epoch: Epoch,
+    /// The configuration in force after that entry, and those that the log up to it decided for
+    /// later: each by the first position that it governs, in its protocol's own way of counting.
+    pub configurations: BTreeMap<Index, Configuration>,
+}
+
+/// The form of a [`SnapshotMeta`] on disk and on the wire.
+#[derive(Clone, PartialEq, prost::Message)]
+struct MetaFrame {
+    #[prost(uint64, tag = "1")]
+    index: Index,
+    #[prost(uint64, tag = "2")]
+    round: u64,
+    #[prost(uint64, tag = "3")]
+    node: u64,
+    #[prost(btree_map = "uint64, message", tag = "4")]
+    configurations: BTreeMap<Index, Configuration>,
+}
+
+/// The most configurations that one snapshot names.
+const MAX_CONFIGURATIONS: usize = 4_096;
+
+impl Wire for SnapshotMeta {
+    fn encode_to(&self, buffer: &mut Vec<u8>) {
+        let Self { index, epoch: Epoch { round, node: NodeId(node) }, configurations } =
+            self.clone();
+        let frame = MetaFrame { index, round, node, configurations };
+        prost::Message::encode(&frame, buffer).expect("a Vec grows as needed");
+    }
+
+    fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
+        from_frame(bytes, |frame: MetaFrame| {
+            let MetaFrame { index, round, node, configurations } = frame;
+            Some(Self { index, epoch: Epoch { round, node: NodeId(node) }, configurations })
+        })
+    }
+}
+
+impl Validate for SnapshotMeta {
+    fn validate(&self) -> Result<(), DecodeError> {
+        if self.index == 0 || self.epoch.round == 0 {
+            return Err(DecodeError::Invalid("a snapshot of nothing"));
+        }
+        if self.configurations.len() > MAX_CONFIGURATIONS {
+            return Err(DecodeError::Invalid("a snapshot with too many configurations"));
+        }
+        self.configurations.values().try_for_each(Validate::validate)
+    }
 }
 
 /// What recovery found: the newest snapshot, the hard state, and the entries after the snapshot.
@@ -74,7 +123,7 @@ impl<R: Record> Disk<R> {
                 self.entries.truncate(keep);
             }
             Write::Base(meta) => {
-                self.base = Some(*meta);
+                self.base = Some(meta.clone());
                 let drop = self.position(meta.index + 1).unwrap_or_else(|at| at);
                 self.entries.drain(..drop);
             }
@@ -94,5 +143,26 @@ impl<R: Record> Disk<R> {
 impl<R: Record> Default for Disk<R> {
     fn default() -> Self {
         Self::empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshots_name_travels_and_nonsense_is_refused() {
+        let configurations = BTreeMap::from([(7, Configuration::of([NodeId(1), NodeId(2)]))]);
+        let epoch = Epoch::ballot(3, NodeId(2));
+        let meta = SnapshotMeta { index: 9, epoch, configurations };
+        assert_eq!(SnapshotMeta::from_bytes(meta.to_bytes()), Ok(meta.clone()));
+        let nobody = BTreeMap::from([(7, Configuration::default())]);
+        for bad in [
+            SnapshotMeta { index: 0, ..meta.clone() },
+            SnapshotMeta { epoch: Epoch::default(), ..meta.clone() },
+            SnapshotMeta { configurations: nobody, ..meta },
+        ] {
+            assert!(SnapshotMeta::from_bytes(bad.to_bytes()).is_err());
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The parameters that every protocol shares, with one set of defaults.
 
-use std::{ops::Range, time::Duration};
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,8 @@ use crate::id::NodeId;
 pub struct Settings {
     /// This replica.
     pub node: NodeId,
-    /// The voting members, this replica among them.
+    /// The voters before the first entry of the log. What the log says of the members comes on top,
+    /// so a newcomer is not among them, and may leave them out.
     pub members: Vec<NodeId>,
     /// A follower that hears of no leader for a time drawn from this range campaigns.
     pub election_timeout: Range<Duration>,
@@ -33,9 +34,32 @@ pub struct Settings {
     pub max_inflight_batches: usize,
     /// The most entries that a leader holds uncommitted; beyond, it refuses.
     pub max_uncommitted_entries: usize,
+    /// The most command bytes that are on their way to one peer, one message excepted.
+    pub max_inflight_bytes: usize,
     /// The most command bytes that a leader holds uncommitted, one command excepted.
     pub max_uncommitted_bytes: usize,
+    /// A snapshot is taken once the entries applied since the last one count this many bytes, each
+    /// with [`ENTRY_OVERHEAD_BYTES`] on top.
+    pub snapshot_after_bytes: usize,
+    /// How many bytes of entries that a snapshot covers stay in memory, counted alike, so that a
+    /// follower a little behind needs no snapshot.
+    pub retained_bytes: usize,
+    /// Whether a leader serves [`Lease`](crate::Consistency::Lease) reads by its lease. Then a
+    /// replica helps nobody else to lead for the shortest election timeout after it heard of a
+    /// leader, nor after it started.
+    pub leases: bool,
+    /// By how much the clocks of two replicas may drift apart, in parts per million. Leases end
+    /// earlier by twice as much; beyond it they promise nothing.
+    pub max_clock_drift_ppm: u32,
+    /// Who leads by preference: the higher, the sooner a replica campaigns, and a leader hands over
+    /// to a replica of higher priority that has caught up. Whoever is not named has priority 0.
+    pub priorities: BTreeMap<NodeId, u8>,
+    /// The protocol's own options, by [their names](crate::Protocol::OPTIONS).
+    pub options: BTreeMap<String, String>,
 }
+
+/// What an entry counts beside its command, in bytes: what it costs in memory.
+pub const ENTRY_OVERHEAD_BYTES: usize = 64;
 
 impl Settings {
     /// The defaults for one replica of these members.
@@ -51,8 +75,43 @@ impl Settings {
             max_batch_bytes: 1 << 20,
             max_inflight_batches: 16,
             max_uncommitted_entries: 4_096,
+            max_inflight_bytes: 8 << 20,
             max_uncommitted_bytes: 16 << 20,
+            snapshot_after_bytes: 64 << 20,
+            retained_bytes: 8 << 20,
+            leases: false,
+            max_clock_drift_ppm: 1_000,
+            priorities: BTreeMap::new(),
+            options: BTreeMap::new(),
         }
+    }
+
+    /// A replica's priority.
+    pub fn priority(&self, node: NodeId) -> u8 {
+        self.priorities.get(&node).copied().unwrap_or(0)
+    }
+
+    /// How long a leader's lease lasts from when it began the round that confirmed it: as long as
+    /// the voters of the round help nobody else, less twice the drift.
+    pub fn lease(&self) -> Duration {
+        let kept = 1_000_000_u32.saturating_sub(2 * self.max_clock_drift_ppm);
+        self.election_timeout.start * kept / 1_000_000
+    }
+
+    /// Refuses an option that is not among those of the protocol.
+    ///
+    /// # Errors
+    ///
+    /// If there is one.
+    pub fn known_options(&self, known: &[(&str, &str)]) -> Result<(), SettingsError> {
+        let is_known = |name: &String| known.iter().any(|&(known, _)| known == name);
+        let Some(name) = self.options.keys().find(|&name| !is_known(name)) else { return Ok(()) };
+        let names: Vec<_> = known.iter().map(|&(name, _)| name).collect();
+        let why = match names.is_empty() {
+            true => "the protocol has no options of its own".into(),
+            false => format!("there is no such option; there are: {}", names.join(", ")),
+        };
+        Err(SettingsError::Option { name: name.clone(), why })
     }
 
     /// The other members.
@@ -75,8 +134,8 @@ impl Settings {
         if sorted.len() != self.members.len() || sorted.contains(&NodeId(0)) {
             return Err(SettingsError::Members);
         }
-        if !sorted.contains(&self.node) {
-            return Err(SettingsError::NotAMember(self.node));
+        if self.node == NodeId(0) {
+            return Err(SettingsError::NoNode);
         }
         let Range { start, end } = self.election_timeout;
         if start >= end {
@@ -90,8 +149,13 @@ impl Settings {
             ("max_batch_bytes", self.max_batch_bytes),
             ("max_inflight_batches", self.max_inflight_batches),
             ("max_uncommitted_entries", self.max_uncommitted_entries),
+            ("max_inflight_bytes", self.max_inflight_bytes),
             ("max_uncommitted_bytes", self.max_uncommitted_bytes),
+            ("snapshot_after_bytes", self.snapshot_after_bytes),
         ];
+        if self.max_clock_drift_ppm >= 500_000 {
+            return Err(SettingsError::Drift);
+        }
         match limits.into_iter().find(|&(_, limit)| limit == 0) {
             Some((name, _)) => Err(SettingsError::ZeroLimit(name)),
             None => Ok(()),
@@ -105,9 +169,9 @@ pub enum SettingsError {
     /// The members are not distinct, or one is node zero.
     #[error("the members must be distinct and not zero")]
     Members,
-    /// The replica is not among its members.
-    #[error("node {0} is not among the members")]
-    NotAMember(NodeId),
+    /// Node zero is no node.
+    #[error("a replica is not node 0")]
+    NoNode,
     /// An empty range leaves nothing to draw from: votes would split for ever.
     #[error("the election timeout {start:?}..{end:?} is no range to draw from")]
     ElectionTimeout {
@@ -126,6 +190,17 @@ pub enum SettingsError {
         interval: Duration,
         /// The shortest election timeout.
         start: Duration,
+    },
+    /// No lease outlasts such clocks.
+    #[error("the clocks may drift by less than 500000 parts per million")]
+    Drift,
+    /// An option of the protocol's own.
+    #[error("option {name}: {why}")]
+    Option {
+        /// Which.
+        name: String,
+        /// Why it is refused.
+        why: String,
     },
     /// A limit of zero lets nothing through.
     #[error("{0} must be at least 1")]
@@ -163,10 +238,29 @@ mod tests {
     }
 
     #[test]
-    fn members_must_be_distinct_and_contain_the_replica() {
+    fn members_must_be_distinct_and_nobody_is_zero() {
         let twice = Settings { members: vec![NodeId(1), NodeId(1)], ..settings() };
         assert_eq!(twice.validate(), Err(SettingsError::Members));
-        let stranger = Settings { node: NodeId(9), ..settings() };
-        assert_eq!(stranger.validate(), Err(SettingsError::NotAMember(NodeId(9))));
+        let nobody = Settings { node: NodeId(0), ..settings() };
+        assert_eq!(nobody.validate(), Err(SettingsError::NoNode));
+        let newcomer = Settings { node: NodeId(9), ..settings() };
+        assert_eq!(newcomer.validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_lease_is_shorter_than_the_shortest_election_timeout() {
+        let settings = Settings { max_clock_drift_ppm: 10_000, ..settings() };
+        assert_eq!(settings.lease(), Duration::from_millis(147));
+        let wild = Settings { max_clock_drift_ppm: 500_000, ..settings };
+        assert_eq!(wild.validate(), Err(SettingsError::Drift));
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused_by_name() {
+        let options = BTreeMap::from([("alhpa".to_owned(), "3".to_owned())]);
+        let typed = Settings { options, ..settings() };
+        let message = typed.known_options(&[("alpha", "")]).unwrap_err().to_string();
+        assert!(message.contains("alhpa") && message.contains("there are: alpha"), "{message}");
+        assert!(settings().known_options(&[]).is_ok());
     }
 }

@@ -79,7 +79,7 @@ pub trait Script: 'static {
 
     /// The parameters of one replica.
     fn config(settings: Settings) -> <Self::Protocol as Protocol>::Config {
-        settings.into()
+        Self::Protocol::configure(settings).expect("a script's settings work")
     }
 }
 

@@ -45,8 +45,8 @@ impl Log {
     }
 
     /// The snapshot from which the log goes on; index zero if there is none.
-    pub const fn base(&self) -> SnapshotMeta {
-        self.base
+    pub const fn base(&self) -> &SnapshotMeta {
+        &self.base
     }
 
     /// The highest slot with a value, or the base.
@@ -147,7 +147,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use consensus_core::{Epoch, NodeId};
+    use consensus_core::NodeId;
 
     use super::*;
 
@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn log(base: Index, slots: &[Index]) -> Log {
-        let mut log = Log::new(SnapshotMeta { index: base, epoch: Epoch::default() });
+        let mut log = Log::new(SnapshotMeta { index: base, ..SnapshotMeta::default() });
         slots.iter().for_each(|&slot| log.put(slot, BALLOT, value("abc")));
         log
     }

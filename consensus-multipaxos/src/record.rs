@@ -164,7 +164,7 @@ pub(crate) fn recover(disk: Disk<Record>) -> Recovered {
         Some(Record::Hard(hard)) => hard,
         _ => Hard::default(),
     };
-    let mut log = Log::new(disk.base.unwrap_or_default());
+    let mut log = Log::new(disk.base.clone().unwrap_or_default());
     for record in disk.entries {
         if let Record::Accepted(PValue { slot, ballot, value }) = record {
             log.put(slot, ballot, value);

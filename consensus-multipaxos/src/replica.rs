@@ -6,8 +6,8 @@ use std::{
 };
 
 use consensus_core::{
-    Ask, Disk, Index, Input, NodeId, Outbox, Payload, Protocol, ReadRounds, RequestId, Role,
-    Settings, Status, Time, Write, event::Event, quorum::Tally,
+    Ask, Disk, Index, Input, NodeId, Outbox, Payload, Protocol, ReadRounds, Refusal, RequestId,
+    Role, Settings, SettingsError, Status, Time, Write, event::Event, quorum::Tally,
 };
 
 use crate::{
@@ -27,12 +27,6 @@ pub(crate) type Out = Outbox<MultiPaxos>;
 pub struct Config {
     /// What every protocol shares. Multi-Paxos needs no more.
     pub settings: Settings,
-}
-
-impl From<Settings> for Config {
-    fn from(settings: Settings) -> Self {
-        Self { settings }
-    }
 }
 
 /// What a replica waits for.
@@ -169,6 +163,12 @@ impl Protocol for MultiPaxos {
     type Timer = Timer;
     type Config = Config;
 
+    fn configure(settings: Settings) -> Result<Config, SettingsError> {
+        settings.validate()?;
+        settings.known_options(Self::OPTIONS)?;
+        Ok(Config { settings })
+    }
+
     fn recover(
         config: Config,
         _incarnation: u64,
@@ -212,6 +212,13 @@ impl Protocol for MultiPaxos {
             Input::Ask { request, ask: Ask::Read(consistency) } => {
                 self.read(request, consistency, out);
             }
+            Input::Ask { request, ask: Ask::Reconfigure(_) } => {
+                out.refuse(request, Refusal::Unsupported("a change of the members"));
+            }
+            Input::Ask { request, ask: Ask::Transfer(_) } => {
+                out.refuse(request, Refusal::Unsupported("a transfer of leadership"));
+            }
+            Input::Compacted(_) | Input::Staged { .. } | Input::Suspected { .. } => {}
         }
     }
 
@@ -234,7 +241,10 @@ impl Protocol for MultiPaxos {
             leader: self.leader(),
             commit: self.chosen_to,
             last: self.log.last(),
+            first: self.log.base().index + 1,
             members: self.membership.acceptors().to_vec(),
+            learners: Vec::new(),
+            changing: false,
         }
     }
 

@@ -9,7 +9,7 @@ impl MultiPaxos {
     /// is applied, and so chosen.
     pub(crate) fn restore_base(&mut self, base: Option<SnapshotMeta>, out: &mut Out) {
         let Some(base) = base else { return };
-        debug_assert_eq!(self.log.base(), base);
+        debug_assert_eq!(self.log.base(), &base);
         self.chosen_to = self.chosen_to.max(base.index);
         self.applied = base.index;
         out.restore(base);

@@ -100,7 +100,7 @@ fn pvalues(values: &[PValue]) -> String {
 }
 
 fn payload(value: &Payload) -> String {
-    match &value.command {
+    match value.command() {
         None => "no-op".into(),
         Some(command) => String::from_utf8_lossy(command).into_owned(),
     }

@@ -49,8 +49,8 @@ impl Log {
         Self { base, entries: VecDeque::new() }
     }
 
-    pub const fn base(&self) -> SnapshotMeta {
-        self.base
+    pub const fn base(&self) -> &SnapshotMeta {
+        &self.base
     }
 
     pub fn last_index(&self) -> Index {
@@ -152,7 +152,11 @@ mod tests {
     use super::*;
 
     fn log(base: Index, terms: &[u64]) -> Log {
-        let mut log = Log::new(SnapshotMeta { index: base, epoch: Epoch::term(base.min(1)) });
+        let mut log = Log::new(SnapshotMeta {
+            index: base,
+            epoch: Epoch::term(base.min(1)),
+            ..SnapshotMeta::default()
+        });
         for &term in terms {
             let payload = Some(Payload::of(Bytes::from_static(b"0123456789")));
             log.push(Entry { index: log.last_index() + 1, term, payload }, None);

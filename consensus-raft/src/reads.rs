@@ -25,14 +25,14 @@ impl Raft {
         let limit = self.config.settings.max_uncommitted_entries;
         match (consistency, &mut self.standing) {
             (Consistency::Stale, _) => out.reply(request, Outcome::Readable),
-            (Consistency::Linearizable, Standing::Leader(leader)) => {
+            (_, Standing::Leader(leader)) => {
                 if leader.reads.held() < limit {
                     leader.reads.wait(request);
                 } else {
                     out.refuse(request, Refusal::Overloaded);
                 }
             }
-            (Consistency::Linearizable, _) => {
+            (_, _) => {
                 out.refuse(request, Refusal::NotLeader { leader: self.leader() });
             }
         }

@@ -144,7 +144,7 @@ pub(crate) fn recover(disk: Disk<Record>) -> Recovered {
         None => Hard::default(),
         Some(Record::Entry(_)) => panic!("an entry stands where the hard state belongs"),
     };
-    let mut log = Log::new(disk.base.unwrap_or_default());
+    let mut log = Log::new(disk.base.clone().unwrap_or_default());
     for record in disk.entries {
         let Record::Entry(entry) = record else { panic!("the hard state stands in the log") };
         assert_eq!(entry.index, log.last_index() + 1, "the log on disk has a hole");

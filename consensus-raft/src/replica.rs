@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use consensus_core::{
-    Ask, Disk, Epoch, Index, Input, NodeId, Outbox, Protocol, ReadRounds, Role, Settings, Status,
-    Time, Write, event::Event, quorum::Tally,
+    Ask, Disk, Epoch, Index, Input, NodeId, Outbox, Protocol, ReadRounds, Refusal, Role, Settings,
+    SettingsError, Status, Time, Write, event::Event, quorum::Tally,
 };
 
 use crate::{
@@ -20,12 +20,6 @@ use crate::{
 pub struct Config {
     /// What every protocol shares. Raft needs no more.
     pub settings: Settings,
-}
-
-impl From<Settings> for Config {
-    fn from(settings: Settings) -> Self {
-        Self { settings }
-    }
 }
 
 /// What a replica waits for.
@@ -132,6 +126,12 @@ impl Protocol for Raft {
     type Timer = Timer;
     type Config = Config;
 
+    fn configure(settings: Settings) -> Result<Config, SettingsError> {
+        settings.validate()?;
+        settings.known_options(Self::OPTIONS)?;
+        Ok(Config { settings })
+    }
+
     fn recover(
         config: Config,
         _incarnation: u64,
@@ -175,6 +175,13 @@ impl Protocol for Raft {
             Input::Ask { request, ask: Ask::Read(consistency) } => {
                 self.read(request, consistency, out);
             }
+            Input::Ask { request, ask: Ask::Reconfigure(_) } => {
+                out.refuse(request, Refusal::Unsupported("a change of the members"));
+            }
+            Input::Ask { request, ask: Ask::Transfer(_) } => {
+                out.refuse(request, Refusal::Unsupported("a transfer of leadership"));
+            }
+            Input::Compacted(_) | Input::Staged { .. } | Input::Suspected { .. } => {}
         }
     }
 
@@ -197,7 +204,10 @@ impl Protocol for Raft {
             leader: self.leader(),
             commit: self.commit,
             last: self.log.last_index(),
+            first: self.log.base().index + 1,
             members: self.membership.voters().to_vec(),
+            learners: Vec::new(),
+            changing: false,
         }
     }
 

@@ -9,7 +9,7 @@ impl Raft {
     /// holds is applied, and so committed.
     pub(crate) fn restore_base(&mut self, base: Option<SnapshotMeta>, out: &mut Outbox<Self>) {
         let Some(base) = base else { return };
-        debug_assert_eq!(self.log.base(), base);
+        debug_assert_eq!(self.log.base(), &base);
         self.commit = self.commit.max(base.index);
         self.applied = base.index;
         out.restore(base);

@@ -117,7 +117,7 @@ fn append_text(append: &AppendEntries) -> String {
 
 /// TERM, and :COMMAND unless it is a no-op.
 fn entry_text(entry: &Entry) -> String {
-    let command = entry.payload.as_ref().and_then(|payload| payload.command.as_ref());
+    let command = entry.payload.as_ref().and_then(Payload::command);
     let command = command.map(|command| format!(":{}", String::from_utf8_lossy(command)));
     format!("{}{}", entry.term, command.unwrap_or_default())
 }

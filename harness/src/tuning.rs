@@ -30,12 +30,36 @@ pub struct Tuning {
     /// The most messages with entries that are on their way to one peer.
     #[arg(long, default_value_t = 16)]
     pub max_inflight_batches: usize,
+    /// The most command bytes that are on their way to one peer.
+    #[arg(long, default_value_t = 8 << 20)]
+    pub max_inflight_bytes: usize,
     /// The most entries that a leader holds uncommitted.
     #[arg(long, default_value_t = 4096)]
     pub max_uncommitted_entries: usize,
     /// The most command bytes that a leader holds uncommitted.
     #[arg(long, default_value_t = 16 << 20)]
     pub max_uncommitted_bytes: usize,
+    /// Take a snapshot once the entries applied since the last one count this many bytes, each with
+    /// 64 on top.
+    #[arg(long, default_value_t = 64 << 20)]
+    pub snapshot_after_bytes: usize,
+    /// How many bytes of entries that a snapshot covers stay in memory, for followers a little
+    /// behind.
+    #[arg(long, default_value_t = 8 << 20)]
+    pub retained_bytes: usize,
+    /// A leader may serve reads by its lease, if the client asks for that.
+    #[arg(long, action = clap::ArgAction::Set, default_value_t = false)]
+    pub leases: bool,
+    /// By how much the clocks of two replicas may drift apart, in parts per million; for leases.
+    #[arg(long, default_value_t = 1000)]
+    pub max_clock_drift_ppm: u32,
+    /// A replica's priority, as in `2=10`: the higher, the sooner it campaigns. Repeatable.
+    #[arg(long = "priority", value_name = "NODE=PRIORITY", value_parser = parse_priority)]
+    pub priorities: Vec<(NodeId, u8)>,
+    /// An option of the protocol's own, as in `alpha=64`; `harness protocols` lists them.
+    /// Repeatable.
+    #[arg(long = "option", value_name = "NAME=VALUE", value_parser = parse_option)]
+    pub options: Vec<(String, String)>,
 }
 
 impl Tuning {
@@ -51,14 +75,23 @@ impl Tuning {
             max_batch_entries: self.max_batch_entries,
             max_batch_bytes: self.max_batch_bytes,
             max_inflight_batches: self.max_inflight_batches,
+            max_inflight_bytes: self.max_inflight_bytes,
             max_uncommitted_entries: self.max_uncommitted_entries,
             max_uncommitted_bytes: self.max_uncommitted_bytes,
+            snapshot_after_bytes: self.snapshot_after_bytes,
+            retained_bytes: self.retained_bytes,
+            leases: self.leases,
+            max_clock_drift_ppm: self.max_clock_drift_ppm,
+            priorities: self.priorities.iter().copied().collect(),
+            options: self.options.iter().cloned().collect(),
         }
     }
 
     /// The same parameters as arguments for a replica's own command line.
     pub fn arguments(&self) -> Vec<String> {
         let Range { start, end } = self.election_timeout;
+        let given = self.priorities.iter().map(|(node, at)| ("--priority", format!("{node}={at}")));
+        let options = self.options.iter().map(|(name, to)| ("--option", format!("{name}={to}")));
         [
             ("--election-timeout", format!("{}ns..{}ns", start.as_nanos(), end.as_nanos())),
             ("--heartbeat-interval", format!("{}ns", self.heartbeat_interval.as_nanos())),
@@ -67,10 +100,17 @@ impl Tuning {
             ("--max-batch-entries", self.max_batch_entries.to_string()),
             ("--max-batch-bytes", self.max_batch_bytes.to_string()),
             ("--max-inflight-batches", self.max_inflight_batches.to_string()),
+            ("--max-inflight-bytes", self.max_inflight_bytes.to_string()),
             ("--max-uncommitted-entries", self.max_uncommitted_entries.to_string()),
             ("--max-uncommitted-bytes", self.max_uncommitted_bytes.to_string()),
+            ("--snapshot-after-bytes", self.snapshot_after_bytes.to_string()),
+            ("--retained-bytes", self.retained_bytes.to_string()),
+            ("--leases", self.leases.to_string()),
+            ("--max-clock-drift-ppm", self.max_clock_drift_ppm.to_string()),
         ]
         .into_iter()
+        .chain(given)
+        .chain(options)
         .flat_map(|(flag, value)| [flag.to_owned(), value])
         .collect()
     }
@@ -78,6 +118,12 @@ impl Tuning {
     /// The rows of a report's parity table: name and value.
     pub fn rows(&self) -> Vec<(String, String)> {
         let Range { start, end } = self.election_timeout;
+        let priorities = self.priorities.iter().map(|(node, at)| format!("{node}={at}"));
+        let options = self.options.iter().map(|(name, to)| format!("{name}={to}"));
+        let listed = |words: Vec<String>| match words.is_empty() {
+            true => "none".into(),
+            false => words.join(", "),
+        };
         [
             ("election timeout", format!("{start:?}..{end:?}, drawn uniformly")),
             ("heartbeat interval", format!("{:?}", self.heartbeat_interval)),
@@ -86,8 +132,15 @@ impl Tuning {
             ("batch, entries", self.max_batch_entries.to_string()),
             ("batch, bytes", self.max_batch_bytes.to_string()),
             ("in-flight batches per peer", self.max_inflight_batches.to_string()),
+            ("in-flight bytes per peer", self.max_inflight_bytes.to_string()),
             ("uncommitted entries", self.max_uncommitted_entries.to_string()),
             ("uncommitted bytes", self.max_uncommitted_bytes.to_string()),
+            ("snapshot after, bytes", self.snapshot_after_bytes.to_string()),
+            ("retained beside a snapshot, bytes", self.retained_bytes.to_string()),
+            ("leases", self.leases.to_string()),
+            ("clock drift, ppm", self.max_clock_drift_ppm.to_string()),
+            ("priorities", listed(priorities.collect())),
+            ("the protocol's own options", listed(options.collect())),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .into()
@@ -117,7 +170,18 @@ fn parse_duration_range(text: &str) -> Result<Range<Duration>, String> {
     Ok(parse_duration(from)?..parse_duration(to)?)
 }
 
-#[cfg(test)]
+fn parse_priority(text: &str) -> Result<(NodeId, u8), String> {
+    let parsed = text
+        .split_once('=')
+        .and_then(|(node, priority)| Some((NodeId(node.parse().ok()?), priority.parse().ok()?)));
+    parsed.ok_or_else(|| format!("'{text}' is no priority, as in 2=10 (0 to 255)"))
+}
+
+fn parse_option(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("an option is given as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;

@@ -86,7 +86,8 @@ impl<P: Explored> Exploration<P> {
         let members: Vec<_> = (1..=bounds.replicas).map(NodeId).collect();
         let config = |&node: &NodeId| {
             let settings = Settings::new(node, members.clone());
-            Settings { pre_vote: false, check_quorum: false, ..settings }.into()
+            let settings = Settings { pre_vote: false, check_quorum: false, ..settings };
+            P::configure(settings).expect("these settings work")
         };
         let configs = members.iter().map(config).collect();
         Self { bounds, plant, reduction: Reduction::All, configs, memory: Mutex::default() }

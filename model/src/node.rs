@@ -226,6 +226,8 @@ impl<P: Explored> Reacting<P> {
                 Effect::Restore(base) => self.node.applied = base.index,
                 Effect::Note(Event::Elected { epoch }) => self.seen.push(Seen::Elected(epoch)),
                 Effect::Note(_)
+                | Effect::TakeSnapshot(_)
+                | Effect::SendSnapshot { .. }
                 | Effect::Reply { .. }
                 | Effect::SetTimer { .. }
                 | Effect::CancelTimer(_) => {}

@@ -132,7 +132,7 @@ fn news<P: Explored>(before: &Cluster<P>, after: &Cluster<P>) -> Vec<String> {
         let known = old.applied.get(index);
         let fresh =
             payloads.keys().filter(|what| !known.is_some_and(|known| known.contains_key(what)));
-        lines.extend(fresh.map(|what| match &what.command {
+        lines.extend(fresh.map(|what| match what.command() {
             Some(command) => format!("{command:?} is applied at {index}"),
             None => format!("a no-op is applied at {index}"),
         }));

@@ -145,7 +145,7 @@ impl Replica {
             status,
             counters: Arc::clone(&counters),
         };
-        let (protocol, seed) = (P::Config::from(config.settings.clone()), config.seed);
+        let (protocol, seed) = (P::configure(config.settings.clone())?, config.seed);
         threads.spawn("consensus", move || {
             Consensus::<P>::recover(around, protocol, seed, recovered).run()
         })?;

@@ -164,6 +164,8 @@ impl Client {
             Answer::Refused(Refusal::NotLeader { leader }) => self.redirect(now, leader, model),
             Answer::Refused(Refusal::Overloaded) => self.fail(now, "overloaded", model),
             Answer::Refused(Refusal::TooLarge) => self.give_up(now, "the command is too large"),
+            Answer::Refused(Refusal::Transferring(next)) => self.redirect(now, Some(next), model),
+            Answer::Refused(why) => self.give_up(now, &why.to_string()),
             Answer::Unreachable => self.fail_over(now, "nobody listened", model),
             Answer::Unknown => self.doubt(now, "leadership was lost", model),
             Answer::Reset => self.doubt(now, "the connection broke", model),

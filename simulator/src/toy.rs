@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::{Buf, BufMut, Bytes};
 use consensus_core::{
     Ask, DecodeError, Disk, Epoch, Event, Index, Input, NodeId, Outbox, Outcome, Payload, Protocol,
-    Record, Refusal, RequestId, Role, Settings, Status, Time, Wire, Write,
+    Record, Refusal, RequestId, Role, Settings, SettingsError, Status, Time, Wire, Write,
     quorum::{majority, reached_by},
 };
 
@@ -78,6 +78,10 @@ impl Protocol for Toy {
     type Timer = Timer;
     type Config = Settings;
 
+    fn configure(settings: Settings) -> Result<Settings, SettingsError> {
+        settings.validate().map(|()| settings)
+    }
+
     fn recover(
         settings: Settings,
         _incarnation: u64,
@@ -133,6 +137,7 @@ impl Protocol for Toy {
                 let interval = self.settings.heartbeat_interval;
                 out.set_timer(Timer::Heartbeat, interval..interval + Duration::from_millis(1));
             }
+            Input::Compacted(_) | Input::Staged { .. } | Input::Suspected { .. } => {}
         }
     }
 
@@ -150,6 +155,9 @@ impl Protocol for Toy {
             leader: Some(LEADER),
             commit: self.commit,
             last: self.log.len() as Index,
+            first: 1,
+            learners: Vec::new(),
+            changing: false,
             members: self.settings.members.clone(),
         }
     }

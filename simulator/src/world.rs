@@ -43,7 +43,8 @@ impl<P: Protocol, M: Machine> World<P, M> {
             let settings =
                 Settings { node: id, members: members.clone(), ..config.settings.clone() };
             let barrier = Barrier::new(seed.of("disk").at(id.0));
-            Node::new(id, settings.into(), barrier, Timers::new(seed.of("timer").at(id.0)))
+            let settings = P::configure(settings).expect("the configuration was validated");
+            Node::new(id, settings, barrier, Timers::new(seed.of("timer").at(id.0)))
         };
         let network = Network::new(config.network.clone(), count, seed.of("network"), config.wire);
         Self {

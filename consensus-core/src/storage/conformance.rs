@@ -3,13 +3,14 @@
 //! A backend's own tests call [`check_all`] with a way to make fresh [`Backend`]s. A check panics
 //! with what it expected.
 
-use std::{io::Read, time::Duration};
+use std::{collections::BTreeMap, io::Read, time::Duration};
 
 use bytes::Bytes;
 
 use super::{Storage, StorageError};
 use crate::{
-    id::{Epoch, Index},
+    configuration::Configuration,
+    id::{Epoch, Index, NodeId},
     record::{Disk, Record, SnapshotMeta, Write},
     wire::{DecodeError, Validate},
 };
@@ -47,6 +48,11 @@ impl TestRecord {
     pub fn entry(slot: Index, content: &'static str) -> Self {
         Self { slot, content: content.into() }
     }
+}
+
+fn snapshot(index: Index, round: u64) -> SnapshotMeta {
+    let configurations = BTreeMap::from([(index, Configuration::of([NodeId(1), NodeId(round)]))]);
+    SnapshotMeta { index, epoch: Epoch::term(round), configurations }
 }
 
 impl Validate for TestRecord {
@@ -152,13 +158,13 @@ fn holes_are_kept<B: Backend>(backend: &mut B) {
 }
 
 fn a_base_drops_the_prefix<B: Backend>(backend: &mut B) {
-    let base = SnapshotMeta { index: 2, epoch: Epoch::term(7) };
-    let batches = [vec![put(1, "a"), put(2, "b"), put(3, "c")], vec![Write::Base(base)]];
+    let base = snapshot(2, 7);
+    let batches = [vec![put(1, "a"), put(2, "b"), put(3, "c")], vec![Write::Base(base.clone())]];
     let disk = recovered(backend, &batches);
     assert_eq!(disk.base, Some(base));
     expect(&disk, &[(3, "c")]);
-    let past = SnapshotMeta { index: 10, epoch: Epoch::term(8) };
-    let disk = recovered(backend, &[vec![Write::Base(past)]]);
+    let past = snapshot(10, 8);
+    let disk = recovered(backend, &[vec![Write::Base(past.clone())]]);
     assert_eq!(disk.base, Some(past));
     expect(&disk, &[]);
 }
@@ -209,18 +215,18 @@ fn large_records_and_many_of_them<B: Backend>(backend: &mut B) {
 }
 
 fn snapshots_come_back<B: Backend>(backend: &mut B) {
-    let old = SnapshotMeta { index: 1, epoch: Epoch::term(1) };
-    let new = SnapshotMeta { index: 2, epoch: Epoch::term(1) };
+    let old = snapshot(1, 1);
+    let new = snapshot(2, 1);
     let mut storage = backend.open();
     storage.recover().expect("recover");
     let bytes: Vec<u8> = (0..200_000u32).map(|n| n as u8).collect();
     storage.save_snapshot(&old, &mut &b"old"[..]).expect("save");
     storage.save_snapshot(&new, &mut &bytes[..]).expect("save");
-    append(&mut storage, &[vec![put(1, "a"), put(2, "b")], vec![Write::Base(new)]]);
+    append(&mut storage, &[vec![put(1, "a"), put(2, "b")], vec![Write::Base(new.clone())]]);
     storage.sync().expect("sync");
     backend.crash(storage);
     let mut storage = backend.open();
-    assert_eq!(storage.recover().expect("recover").base, Some(new));
+    assert_eq!(storage.recover().expect("recover").base, Some(new.clone()));
     while storage.reclaim(Duration::from_millis(50)).expect("reclaim") {}
     let mut found = Vec::new();
     storage.open_snapshot(&new).expect("open").read_to_end(&mut found).expect("read");

@@ -126,21 +126,23 @@ impl<R: Record> Storage<R> for MemoryStorage<R> {
         let mut bytes = Vec::new();
         from.read_to_end(&mut bytes)
             .map_err(|source| StorageError::Io { action: "read the snapshot".into(), source })?;
-        self.disk().snapshots.insert(*meta, bytes);
+        self.disk().snapshots.insert(meta.clone(), bytes);
         Ok(())
     }
 
     fn open_snapshot(&self, meta: &SnapshotMeta) -> Result<Box<dyn io::Read + Send>, StorageError> {
         match self.disk().snapshots.get(meta) {
             Some(bytes) => Ok(Box::new(io::Cursor::new(bytes.clone()))),
-            None => Err(StorageError::NoSnapshot(*meta)),
+            None => Err(StorageError::NoSnapshot(meta.clone())),
         }
     }
 
     fn reclaim(&mut self, _budget: Duration) -> Result<bool, StorageError> {
         let mut disk = self.disk();
-        let base = disk.durable.base;
-        disk.snapshots.retain(|&meta, _| Some(meta) >= base);
+        let MemoryDisk { durable, snapshots, .. } = &mut *disk;
+        if let Some(base) = &durable.base {
+            snapshots.retain(|meta, _| meta.index >= base.index);
+        }
         Ok(false)
     }
 

@@ -389,6 +389,7 @@ impl<P: Protocol> Cluster<P> {
                 self.judge.apply(id, index, &payload, request);
                 self.happened.push(Happening::Applied { node: id, index, epoch, payload, request });
             }
+            Effect::TakeSnapshot(_) | Effect::SendSnapshot { .. } => {}
             Effect::Restore(meta) => {
                 let node = self.node(id);
                 assert!(meta.index >= node.applied, "n{id} restores what it left behind");

@@ -160,13 +160,15 @@ fn outcome_text(outcome: &Outcome, applied: Index) -> String {
     match outcome {
         Outcome::Readable => format!("readable at {applied}"),
         Outcome::Refused(why) => format!("refused: {why}"),
+        Outcome::Done => "done".into(),
         Outcome::Unknown => "unknown".into(),
     }
 }
 
 fn payload_text(payload: &Payload) -> String {
-    match &payload.command {
-        None => "no-op".into(),
-        Some(command) => String::from_utf8_lossy(command).into_owned(),
+    match (payload.command(), payload.configuration()) {
+        (Some(command), _) => String::from_utf8_lossy(command).into_owned(),
+        (None, Some(configuration)) => format!("configuration {configuration}"),
+        (None, None) => "no-op".into(),
     }
 }

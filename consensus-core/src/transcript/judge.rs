@@ -80,7 +80,7 @@ impl Judge {
     ) {
         let known = self.applied.entry(index).or_insert_with(|| payload.clone());
         assert_eq!(known, payload, "n{node} applies something else at {index}");
-        if let Some(command) = &payload.command {
+        if let Some(command) = payload.command() {
             assert!(
                 !self.refused.contains(&**command),
                 "n{node} applies a refused command at {index}"
@@ -89,7 +89,7 @@ impl Judge {
         let Some(request) = request else { return };
         let open = self.close(node, request);
         assert_eq!(
-            (Ask::Propose(payload.command.as_deref().cloned().unwrap_or_default()), false),
+            (Ask::Propose(payload.command().cloned().unwrap_or_default()), false),
             (open.ask, payload.is_noop()),
             "request {} of n{node} is answered with somebody else's command",
             request.0
@@ -107,19 +107,27 @@ impl Judge {
     ) {
         let open = self.close(node, request);
         match (open.ask, outcome) {
-            (Ask::Read(Consistency::Linearizable), Outcome::Readable) => {
+            (
+                Ask::Read(Consistency::Linearizable | Consistency::Lease | Consistency::Follower),
+                Outcome::Readable,
+            ) => {
                 let must = open.acknowledged;
                 assert!(applied >= must, "a read at n{node} sees {applied} but not {must}");
                 self.acknowledged = self.acknowledged.max(applied);
             }
             (Ask::Propose(command), Outcome::Refused(_)) => {
-                let done = self.applied.values().any(|p| p.command.as_deref() == Some(&command));
+                let done = self.applied.values().any(|p| p.command() == Some(&command));
                 assert!(!done, "n{node} refuses a command that was applied");
                 self.refused.insert(command);
             }
             (Ask::Propose(_), Outcome::Readable) => panic!("n{node} answers a command as a read"),
             (Ask::Read(_), Outcome::Unknown) => panic!("a read is done or not done"),
-            (Ask::Read(_), _) | (Ask::Propose(_), Outcome::Unknown) => {}
+            (Ask::Propose(_) | Ask::Read(_), Outcome::Done) => panic!("n{node} changed nothing"),
+            (Ask::Reconfigure(_) | Ask::Transfer(_), Outcome::Readable) => {
+                panic!("n{node} answers an administrator as a reader")
+            }
+            (Ask::Read(_) | Ask::Reconfigure(_) | Ask::Transfer(_), _)
+            | (Ask::Propose(_), Outcome::Unknown) => {}
         }
     }
 

@@ -289,7 +289,7 @@ impl<S: Script> goldenscript::Runner for Runner<S> {
 }
 
 fn disk_text<S: Script>(disk: &Disk<<S::Protocol as Protocol>::Record>) -> String {
-    let base = disk.base.map(|meta| format!("base {}@{}", meta.index, meta.epoch));
+    let base = disk.base.as_ref().map(|meta| format!("base {}@{}", meta.index, meta.epoch));
     let state = disk.state.iter().chain(&disk.entries).map(S::record);
     let parts: Vec<_> = base.into_iter().chain(state).collect();
     if parts.is_empty() { "empty".into() } else { parts.join("; ") }
@@ -304,7 +304,7 @@ fn parse_snapshot(text: &str) -> Result<SnapshotMeta> {
     let (index, epoch) = text.split_once('@').ok_or("a base is INDEX@EPOCH")?;
     let (round, node) = epoch.split_once('.').unwrap_or((epoch, "0"));
     let epoch = Epoch { round: round.parse()?, node: parse_node(node)? };
-    Ok(SnapshotMeta { index: index.parse()?, epoch })
+    Ok(SnapshotMeta { index: index.parse()?, epoch, ..SnapshotMeta::default() })
 }
 
 fn change(settings: &mut Settings, key: &str, value: &str) -> Result<()> {

@@ -166,7 +166,7 @@ impl<W: Watch> Trouble<W> {
             settings.max_batch_entries = 1 + draw.of("batch").below(4) as usize;
             settings.max_inflight_batches = 1 + draw.of("inflight").below(4) as usize;
             settings.max_uncommitted_entries = 2 + draw.of("uncommitted").below(40) as usize;
-            (node, settings.into())
+            (node, <W::Protocol as Protocol>::configure(settings).expect("settings that work"))
         };
         let cluster = Cluster::start(seed, members.iter().copied().map(config));
         let weigh = |(kind, weight, optional): (Kind, u64, bool)| {

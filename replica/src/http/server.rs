@@ -222,6 +222,12 @@ fn reply(call: &Call, answer: Answer) -> Reply {
                 Refusal::NotLeader { .. } => Reason::NotLeader,
                 Refusal::Overloaded => Reason::Overloaded,
                 Refusal::TooLarge => Reason::TooLarge,
+                Refusal::Transferring(_) => Reason::NotLeader,
+                Refusal::Unsupported(_)
+                | Refusal::ChangeUnderWay(_)
+                | Refusal::BadChange(_)
+                | Refusal::NotCaughtUp(_)
+                | Refusal::NotTransferred(_) => Reason::Malformed,
             };
             refused(reason, &why.to_string())
         }

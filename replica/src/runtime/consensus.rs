@@ -247,6 +247,7 @@ impl<P: Protocol> Consensus<P> {
             Effect::Apply { index, epoch, payload, request } => {
                 self.apply(index, epoch, payload, request);
             }
+            Effect::TakeSnapshot(_) | Effect::SendSnapshot { .. } => {}
             Effect::Restore(base) => {
                 unreachable!(
                     "no snapshot is ever taken here, yet one at {} is the base",
@@ -295,7 +296,7 @@ impl<P: Protocol> Consensus<P> {
             request: None,
             fresh: false,
         };
-        match payload.command {
+        match payload.command() {
             None => self.machine.skip(index),
             Some(command) => {
                 record.digest = xxh3_64(&command);
@@ -316,7 +317,7 @@ impl<P: Protocol> Consensus<P> {
         let reply = match (outcome, query) {
             (Outcome::Readable, Some(query)) => Answer::Read(self.machine.machine().query(&query)),
             (Outcome::Refused(why), _) => Answer::Refused(why),
-            (Outcome::Unknown | Outcome::Readable, _) => Answer::Unknown,
+            (Outcome::Unknown | Outcome::Done | Outcome::Readable, _) => Answer::Unknown,
         };
         let _ = answer.send(reply);
     }

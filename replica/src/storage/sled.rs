@@ -176,7 +176,7 @@ impl SledStorage {
             Write::Base(meta) => {
                 let json = serde_json::to_vec(meta).expect("a snapshot's name is plain JSON");
                 changes.insert(BASE.to_vec(), Some(seal(BASE, |value| value.extend(json))));
-                self.base = Some(*meta);
+                self.base = Some(meta.clone());
             }
         }
         Ok(())
@@ -218,7 +218,7 @@ impl SledStorage {
 
     /// Deletes some of the entries that the base covers; says whether more are left.
     fn reclaim_entries(&mut self) -> Result<bool, StorageError> {
-        let Some(base) = self.base else { return Ok(false) };
+        let Some(base) = &self.base else { return Ok(false) };
         let mut batch = sled::Batch::default();
         let mut count = 0;
         let range = entry_key(0)..entry_key(base.index + 1);
@@ -231,8 +231,8 @@ impl SledStorage {
     }
 
     fn reclaim_snapshots(&self) -> Result<(), StorageError> {
-        let Some(base) = self.base else { return Ok(()) };
-        let keep = self.snapshot_path(&base);
+        let Some(base) = &self.base else { return Ok(()) };
+        let keep = self.snapshot_path(base);
         let failed = |error| refused("clean up", &self.path, error);
         for file in fs::read_dir(&self.path).map_err(failed)? {
             let path = file.map_err(failed)?.path();
@@ -245,7 +245,7 @@ impl SledStorage {
 
     /// Names that sort as the snapshots do.
     fn snapshot_path(&self, meta: &SnapshotMeta) -> PathBuf {
-        let SnapshotMeta { index, epoch } = meta;
+        let SnapshotMeta { index, epoch, .. } = meta;
         self.path.join(format!("{index:020}-{:020}-{:020}.snapshot", epoch.round, epoch.node.0))
     }
 }
@@ -261,9 +261,9 @@ impl<R: Record> Storage<R> for SledStorage {
         let name = "the hard state";
         let state = self.read(STATE, name)?.map(|bytes| decode(bytes, name)).transpose()?;
         self.base = self.read_base()?;
-        let entries: Vec<R> = self.read_entries(self.base.map_or(0, |base| base.index))?;
+        let entries: Vec<R> = self.read_entries(self.base.as_ref().map_or(0, |base| base.index))?;
         self.highest = entries.last().and_then(Record::slot).unwrap_or(0);
-        Ok(Disk { base: self.base, state, entries })
+        Ok(Disk { base: self.base.clone(), state, entries })
     }
 
     fn append(
@@ -313,7 +313,7 @@ impl<R: Record> Storage<R> for SledStorage {
         let frame = match fs::read(&path) {
             Ok(frame) => frame,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(StorageError::NoSnapshot(*meta));
+                return Err(StorageError::NoSnapshot(meta.clone()));
             }
             Err(error) => return Err(refused("read", &path, error)),
         };

@@ -10,7 +10,8 @@ use std::{
 };
 
 use consensus_core::{
-    Disk, Effect, Event, Input, Outbox, Protocol, Role, Status, Time, When, Write,
+    Disk, Effect, Event, Input, Outbox, Protocol, Role, Settings, SettingsError, Status, Time,
+    When, Write,
 };
 
 /// A way to rewrite what a protocol does. Whatever it does not change stays as it is.
@@ -80,6 +81,8 @@ impl<P: Protocol, R: Rewrite<P>> Rewritten<P, R> {
                 Effect::Apply { index, epoch, payload, request } => {
                     out.apply(index, epoch, payload, request);
                 }
+                Effect::TakeSnapshot(snapshot) => out.take_snapshot(snapshot),
+                Effect::SendSnapshot { to, snapshot } => out.send_snapshot(to, snapshot),
                 Effect::Restore(base) => out.restore(base),
                 Effect::Reply { request, outcome } => out.reply(request, outcome),
                 Effect::SetTimer { timer, within } => out.set_timer(timer, within),
@@ -96,6 +99,12 @@ impl<P: Protocol, R: Rewrite<P>> Protocol for Rewritten<P, R> {
     type Record = P::Record;
     type Timer = P::Timer;
     type Config = P::Config;
+
+    const OPTIONS: &'static [(&'static str, &'static str)] = P::OPTIONS;
+
+    fn configure(settings: Settings) -> Result<P::Config, SettingsError> {
+        P::configure(settings)
+    }
 
     fn recover(
         config: P::Config,
@@ -118,6 +127,9 @@ impl<P: Protocol, R: Rewrite<P>> Protocol for Rewritten<P, R> {
             Input::Receive { from, message } => Input::Receive { from, message },
             Input::Timeout(timer) => Input::Timeout(timer),
             Input::Ask { request, ask } => Input::Ask { request, ask },
+            Input::Compacted(snapshot) => Input::Compacted(snapshot),
+            Input::Staged { from, snapshot } => Input::Staged { from, snapshot },
+            Input::Suspected { node, suspected } => Input::Suspected { node, suspected },
         };
         self.live(|inner, effects| inner.step(now, input, effects), out);
     }

@@ -25,6 +25,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
                 Effect::Apply { index, epoch, payload, request } => {
                     self.apply(now, index, epoch, payload, request, around);
                 }
+                Effect::TakeSnapshot(_) | Effect::SendSnapshot { .. } => {}
                 // The log is never compacted here, so the only base is the empty one, which a
                 // machine starts from anyway.
                 Effect::Restore(base) => {
@@ -98,12 +99,12 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             incarnation: self.incarnation,
             index,
             epoch,
-            digest: payload.command.as_ref().map_or(0, |command| digest::of_bytes(command)),
+            digest: payload.command().map_or(0, |command| digest::of_bytes(command)),
             request: None,
             fresh: false,
         };
         let mut reply = None;
-        match &payload.command {
+        match payload.command() {
             None => running.machine.skip(index),
             Some(command) => {
                 let done = running.machine.apply(index, command);
@@ -133,7 +134,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         let answer = match outcome {
             Outcome::Readable => Answer::Read(running.machine.query(&query)),
             Outcome::Refused(why) => Answer::Refused(why),
-            Outcome::Unknown => Answer::Unknown,
+            Outcome::Done | Outcome::Unknown => Answer::Unknown,
         };
         around.answer(now, attempt, answer);
     }

@@ -58,7 +58,7 @@ impl Storage<Record> for Scripted {
     }
 
     fn open_snapshot(&self, meta: &SnapshotMeta) -> Result<Box<dyn io::Read + Send>, StorageError> {
-        Err(StorageError::NoSnapshot(*meta))
+        Err(StorageError::NoSnapshot(meta.clone()))
     }
 
     fn reclaim(&mut self, _budget: Duration) -> Result<bool, StorageError> {
@@ -165,7 +165,13 @@ fn a_replicas_message_to_itself_comes_back_through_its_inbox() {
     // Any message will do: what a lone replica says to itself when it campaigns.
     let settings = Settings::new(NodeId(1), vec![NodeId(1)]);
     let mut out = Outbox::<Raft>::new();
-    let mut raft = Raft::recover(settings.into(), 1, clock::now(), Recovered::empty(), &mut out);
+    let mut raft = Raft::recover(
+        Raft::configure(settings).unwrap(),
+        1,
+        clock::now(),
+        Recovered::empty(),
+        &mut out,
+    );
     let timers: BTreeSet<_> = out
         .drain()
         .filter_map(|effect| match effect {
