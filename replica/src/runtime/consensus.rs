@@ -299,8 +299,8 @@ impl<P: Protocol> Consensus<P> {
         match payload.command() {
             None => self.machine.skip(index),
             Some(command) => {
-                record.digest = xxh3_64(&command);
-                let applied = self.machine.apply(index, &command);
+                record.digest = xxh3_64(command);
+                let applied = self.machine.apply(index, command);
                 record.request = applied.request;
                 record.fresh = applied.fresh;
                 if let Some(pending) = request.and_then(|request| self.requests.remove(&request)) {
