@@ -72,8 +72,8 @@ pub enum Event {
     Reconfigured {
         /// The first position that it governs, in its protocol's own way of counting.
         from: Index,
-        /// Who decides from there on.
-        configuration: Configuration,
+        /// Who decides from there on. Boxed, for this event is rare, and events are many.
+        configuration: Box<Configuration>,
     },
     /// A snapshot of the state machine is durable, and the log before it may go.
     Compacted {
