@@ -38,7 +38,8 @@ pub struct SnapshotMeta {
     pub epoch: Epoch,
     /// The configuration in force after that entry, and those that the log up to it decided for
     /// later: each by the first position that it governs, in its protocol's own way of counting.
-    pub configurations: BTreeMap<Index, Configuration>,
+    /// Boxed, for writes of entries are many, and this one would make each of them larger.
+    pub configurations: Box<BTreeMap<Index, Configuration>>,
 }
 
 /// The form of a [`SnapshotMeta`] on disk and on the wire.
@@ -61,14 +62,15 @@ impl Wire for SnapshotMeta {
     fn encode_to(&self, buffer: &mut Vec<u8>) {
         let Self { index, epoch: Epoch { round, node: NodeId(node) }, configurations } =
             self.clone();
-        let frame = MetaFrame { index, round, node, configurations };
+        let frame = MetaFrame { index, round, node, configurations: *configurations };
         prost::Message::encode(&frame, buffer).expect("a Vec grows as needed");
     }
 
     fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
         from_frame(bytes, |frame: MetaFrame| {
             let MetaFrame { index, round, node, configurations } = frame;
-            Some(Self { index, epoch: Epoch { round, node: NodeId(node) }, configurations })
+            let epoch = Epoch { round, node: NodeId(node) };
+            Some(Self { index, epoch, configurations: configurations.into() })
         })
     }
 }
@@ -154,13 +156,13 @@ mod tests {
     fn a_snapshots_name_travels_and_nonsense_is_refused() {
         let configurations = BTreeMap::from([(7, Configuration::of([NodeId(1), NodeId(2)]))]);
         let epoch = Epoch::ballot(3, NodeId(2));
-        let meta = SnapshotMeta { index: 9, epoch, configurations };
+        let meta = SnapshotMeta { index: 9, epoch, configurations: configurations.into() };
         assert_eq!(SnapshotMeta::from_bytes(meta.to_bytes()), Ok(meta.clone()));
         let nobody = BTreeMap::from([(7, Configuration::default())]);
         for bad in [
             SnapshotMeta { index: 0, ..meta.clone() },
             SnapshotMeta { epoch: Epoch::default(), ..meta.clone() },
-            SnapshotMeta { configurations: nobody, ..meta },
+            SnapshotMeta { configurations: nobody.into(), ..meta },
         ] {
             assert!(SnapshotMeta::from_bytes(bad.to_bytes()).is_err());
         }

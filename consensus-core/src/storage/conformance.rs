@@ -52,7 +52,7 @@ impl TestRecord {
 
 fn snapshot(index: Index, round: u64) -> SnapshotMeta {
     let configurations = BTreeMap::from([(index, Configuration::of([NodeId(1), NodeId(round)]))]);
-    SnapshotMeta { index, epoch: Epoch::term(round), configurations }
+    SnapshotMeta { index, epoch: Epoch::term(round), configurations: configurations.into() }
 }
 
 impl Validate for TestRecord {
