@@ -1,9 +1,9 @@
 //! One log: all replicas apply the same entries at the same positions, and restarts change nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use consensus_core::{
-    NodeId,
+    Event, NodeId,
     history::Applied,
     id::{Index, SessionId},
 };
@@ -15,7 +15,7 @@ use crate::{Counterexample, Evidence, StateDigest, Verdict};
 /// Epochs are not compared: a Multi-Paxos leader proposes an inherited value again under its own
 /// ballot, so replicas may learn one decision under different ballots.
 pub fn check(evidence: &Evidence<'_>) -> Verdict {
-    if let Some(counterexample) = in_order(evidence.applied) {
+    if let Some(counterexample) = in_order(evidence) {
         return counterexample.into();
     }
     if let Some(counterexample) = in_agreement(evidence.applied) {
@@ -28,13 +28,18 @@ pub fn check(evidence: &Evidence<'_>) -> Verdict {
     }
 }
 
-/// Each incarnation applies position after position. Where it starts depends on its snapshot.
-fn in_order(applied: &[Applied]) -> Option<Counterexample> {
+/// Each incarnation applies position after position. Where it starts depends on its snapshot, and
+/// it may jump to behind a snapshot that it was seen to install: what such a snapshot holds, the
+/// digests of the states judge.
+fn in_order(evidence: &Evidence<'_>) -> Option<Counterexample> {
+    let installed = installed(evidence);
     let mut last: BTreeMap<(NodeId, u64), &Applied> = BTreeMap::new();
-    for entry in applied {
-        let before = last.insert((entry.node, entry.incarnation), entry);
+    for entry in evidence.applied {
+        let life = (entry.node, entry.incarnation);
+        let before = last.insert(life, entry);
         let expected = before.map_or(entry.index.max(1), |before| before.index + 1);
-        if entry.index != expected {
+        let jumps = || installed.contains(&(life, entry.index.wrapping_sub(1)));
+        if entry.index < expected || (entry.index > expected && !jumps()) {
             let summary = format!(
                 "node {} (incarnation {}) applied position {} where {expected} was next",
                 entry.node, entry.incarnation, entry.index
@@ -43,6 +48,15 @@ fn in_order(applied: &[Applied]) -> Option<Counterexample> {
         }
     }
     None
+}
+
+/// Which life of which node installed a snapshot up to where.
+fn installed(evidence: &Evidence<'_>) -> BTreeSet<((NodeId, u64), Index)> {
+    let installed = evidence.observed.iter().filter_map(|seen| match seen.event {
+        Event::Installed { index, .. } => Some(((seen.node, seen.incarnation), index)),
+        _ => None,
+    });
+    installed.collect()
 }
 
 /// What makes two entries the same one.

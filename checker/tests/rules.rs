@@ -5,7 +5,7 @@ mod common;
 use checker::{Evidence, StateDigest, Verdict, Verdicts, check};
 use common::*;
 use consensus_core::{
-    Epoch, NodeId,
+    Epoch, Event, NodeId,
     history::{Applied, Observed, Operation},
 };
 
@@ -74,6 +74,24 @@ fn positions_are_neither_skipped_nor_repeated() {
     let from_a_snapshot = [applied(1, 7, 70), applied(1, 8, 80)];
     assert!(on_log(&[], &from_a_snapshot).log_agreement.is_ok());
     assert!(!on_log(&[], &[applied(1, 0, 0)]).log_agreement.is_ok());
+}
+
+#[test]
+fn only_an_installed_snapshot_explains_a_jump() {
+    let judged = |node, incarnation, index, entries: &[Applied]| {
+        let event = Event::Installed { index, from: NodeId(2) };
+        let observed = [Observed { event, ..elected(node, incarnation, Epoch::term(1)) }];
+        let evidence = Evidence { applied: entries, observed: &observed, ..Evidence::default() };
+        check(&evidence).log_agreement
+    };
+    let jump = [applied(1, 1, 10), applied(1, 5, 50), applied(1, 6, 60)];
+    assert_eq!(judged(1, 1, 4, &jump), Verdict::Ok);
+    assert!(!judged(1, 1, 3, &jump).is_ok(), "4 is in no snapshot");
+    assert!(!judged(1, 1, 5, &jump).is_ok(), "5 is in the snapshot already");
+    assert!(!judged(2, 1, 4, &jump).is_ok(), "another node's snapshot");
+    assert!(!judged(1, 2, 4, &jump).is_ok(), "another life's snapshot");
+    let back = [applied(1, 7, 70), applied(1, 5, 50)];
+    assert!(!judged(1, 1, 4, &back).is_ok(), "a snapshot leads forward only");
 }
 
 #[test]
