@@ -44,7 +44,7 @@
 //!
 //! [`id`], [`time`], [`configuration`] and [`payload`] name things; [`protocol`] is the trait, with its [`settings`]
 //! and the [`event`]s it notes; [`record`] and [`storage`] are the disk; [`quorum`] counts, and
-//! [`read_rounds`] holds reads until a quorum is heard of;
+//! [`read_rounds`] holds reads until a quorum is heard of, or a [`lease`] lasts;
 //! [`machine`], [`session`] and [`kv`] are what the log is for; [`history`] is what a run leaves
 //! behind; [`wire`] turns things into bytes, and [`draw`] draws by key. Behind the feature `transcript`
 //! stands a cluster driven by hand, for the protocols' tests.
@@ -55,6 +55,7 @@ pub mod event;
 pub mod history;
 pub mod id;
 pub mod kv;
+pub mod lease;
 pub mod machine;
 pub mod payload;
 pub mod protocol;
@@ -73,12 +74,13 @@ pub use configuration::{Change, ChangeError, Configuration};
 pub use draw::Draw;
 pub use event::Event;
 pub use id::{Epoch, GroupId, Index, NodeId, RequestId, SessionId};
+pub use lease::Lease;
 pub use machine::StateMachine;
 pub use payload::{Command, Payload};
 pub use protocol::{
     Ask, Consistency, Effect, Input, Outbox, Outcome, Protocol, Refusal, Role, Status, When,
 };
-pub use read_rounds::ReadRounds;
+pub use read_rounds::{ReadQuestions, ReadRounds, Reader};
 pub use record::{Disk, Record, SnapshotMeta, Write};
 pub use settings::{Settings, SettingsError};
 pub use time::Time;

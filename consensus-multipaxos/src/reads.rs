@@ -7,7 +7,9 @@
 //!                                  leader needs a promise from one of them, so none was elected yet
 //! ```
 
-use consensus_core::{Consistency, NodeId, Outcome, Refusal, RequestId, quorum::reached_by};
+use consensus_core::{
+    Consistency, NodeId, Outcome, Reader, Refusal, RequestId, quorum::reached_by,
+};
 
 use crate::{
     message::{Message, ReadAck, ReadRound},
@@ -53,9 +55,11 @@ impl MultiPaxos {
         let own = leader.reads.last();
         let acked = leader.progress.iter().map(|peer| peer.read_acked).chain([own]);
         let confirmed = reached_by(acked, self.membership.quorum());
-        while let Some(requests) = leader.reads.take_confirmed(confirmed, self.applied) {
-            for request in requests {
-                out.reply(request, Outcome::Readable);
+        while let Some((_, readers)) = leader.reads.take_confirmed(confirmed, self.applied) {
+            for reader in readers {
+                if let Reader::Client(request) = reader {
+                    out.reply(request, Outcome::Readable);
+                }
             }
         }
     }

@@ -7,7 +7,7 @@
 //!                 is at or before this"                this was asked"
 //! ```
 
-use consensus_core::{Consistency, NodeId, Outbox, Outcome, Refusal, RequestId};
+use consensus_core::{Consistency, NodeId, Outbox, Outcome, Reader, Refusal, RequestId};
 
 use crate::{
     message::{Message, ReadAck, ReadRound},
@@ -58,9 +58,11 @@ impl Raft {
         let own = leader.reads.last();
         let acked = leader.progress.iter().map(|peer| peer.read_acked).chain([own]);
         let confirmed = consensus_core::quorum::reached_by(acked, self.membership.quorum());
-        while let Some(requests) = leader.reads.take_confirmed(confirmed, self.applied) {
-            for request in requests {
-                out.reply(request, Outcome::Readable);
+        while let Some((_, readers)) = leader.reads.take_confirmed(confirmed, self.applied) {
+            for reader in readers {
+                if let Reader::Client(request) = reader {
+                    out.reply(request, Outcome::Readable);
+                }
             }
         }
     }
