@@ -1,5 +1,8 @@
 //! A cluster in which nothing happens by itself.
 
+mod clock;
+mod snapshots;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     ops::Range,
@@ -11,10 +14,12 @@ use crate::{
     draw::Draw,
     id::{Index, NodeId, RequestId},
     protocol::{Ask, Effect, Input, Outbox, Protocol, When},
-    record::Write,
+    record::{SnapshotMeta, Write},
     storage::MemoryDisk,
     time::Time,
 };
+pub use clock::Clock;
+pub use snapshots::Transfer;
 
 /// Replicas with their disks, links and timers, moved by hand.
 #[derive(Debug)]
@@ -22,9 +27,12 @@ pub struct Cluster<P: Protocol> {
     nodes: BTreeMap<NodeId, Node<P>>,
     flights: Vec<Flight<P>>,
     flights_so_far: u64,
+    transfers: Vec<Transfer>,
     cuts: BTreeSet<(NodeId, NodeId)>,
     requests_so_far: u64,
     now: Time,
+    /// Whether a timer that is told to run out takes its time.
+    in_time: bool,
     /// Where the timers' deadlines are drawn from.
     draw: Draw,
     draws_so_far: u64,
@@ -63,6 +71,11 @@ struct Node<P: Protocol> {
     timers: BTreeMap<P::Timer, Time>,
     /// What this incarnation applied last.
     applied: Index,
+    /// The snapshots that are durable here, its own and those of others.
+    snapshots: BTreeSet<SnapshotMeta>,
+    /// The snapshots of the present state machine that are asked for and not yet saved, in order.
+    asked: VecDeque<SnapshotMeta>,
+    clock: Clock,
 }
 
 impl<P: Protocol> Cluster<P> {
@@ -73,9 +86,11 @@ impl<P: Protocol> Cluster<P> {
             nodes: configs.into_iter().map(node).collect(),
             flights: Vec::new(),
             flights_so_far: 0,
+            transfers: Vec::new(),
             cuts: BTreeSet::new(),
             requests_so_far: 0,
             now: Time::ZERO,
+            in_time: false,
             draw: Draw::new(seed).of("timers"),
             draws_so_far: 0,
             judge: Judge::default(),
@@ -83,6 +98,26 @@ impl<P: Protocol> Cluster<P> {
         };
         cluster.ids().into_iter().for_each(|id| cluster.restart(id));
         cluster
+    }
+
+    /// From now on, a timer that is told to run out takes the time that is left of it: it may run out
+    /// late and never early. Where leases are in use, nothing else is honest.
+    pub const fn keep_time(&mut self) {
+        self.in_time = true;
+    }
+
+    /// Starts another node on an empty disk.
+    pub fn join(&mut self, id: NodeId, config: P::Config) {
+        let earlier = self.nodes.insert(id, Node::new(config));
+        assert!(earlier.is_none(), "n{id} is there already");
+        self.restart(id);
+    }
+
+    /// Takes a node away for ever, with its disk.
+    pub fn destroy(&mut self, id: NodeId) {
+        self.crash(id, 0);
+        self.nodes.remove(&id);
+        self.happened.push(Happening::Destroyed(id));
     }
 
     /// The nodes, up or down.
@@ -137,9 +172,16 @@ impl<P: Protocol> Cluster<P> {
         node.applied = 0;
         let mut out = Outbox::new();
         let disk = node.disk.durable().clone();
-        let replica = P::recover(node.config.clone(), node.incarnation, now, disk, &mut out);
+        let base = disk.base.clone();
+        let local = node.clock.read(now);
+        let replica = P::recover(node.config.clone(), node.incarnation, local, disk, &mut out);
         node.replica = Some(replica);
         self.happened.push(Happening::Started(id));
+        let starts_from = out.effects().iter().find_map(|effect| match effect {
+            Effect::Restore(meta) => Some(meta.clone()),
+            _ => None,
+        });
+        assert_eq!(starts_from, base, "n{id} starts from the base of its log");
         self.perform(id, out);
         self.drain(id, []);
     }
@@ -157,6 +199,8 @@ impl<P: Protocol> Cluster<P> {
         node.waiting.clear();
         node.to_itself.clear();
         node.timers.clear();
+        node.asked.clear();
+        self.transfers.retain(|transfer| transfer.from != id);
         self.judge.crash(id);
         self.happened.push(Happening::Crashed(id, batches, messages));
     }
@@ -166,6 +210,7 @@ impl<P: Protocol> Cluster<P> {
         self.crash(id, 0);
         let node = self.node(id);
         node.disk = MemoryDisk::new();
+        node.snapshots = writes.iter().filter_map(base_of).cloned().collect();
         node.disk.write(writes);
         node.disk.sync(usize::MAX);
         self.restart(id);
@@ -180,6 +225,7 @@ impl<P: Protocol> Cluster<P> {
         }
         node.disk.sync(batches);
         node.synced += batches;
+        node.reclaim();
         self.happened.push(Happening::Synced(id, batches));
         self.release(id);
         self.drain_own(id);
@@ -187,27 +233,39 @@ impl<P: Protocol> Cluster<P> {
 
     /// Lets a timer run out; says whether it was armed.
     pub fn timeout(&mut self, id: NodeId, timer: P::Timer) -> bool {
-        if self.node(id).timers.remove(&timer).is_none() {
-            return false;
+        let Some(at) = self.node(id).timers.remove(&timer) else { return false };
+        if self.in_time {
+            self.now = self.now.max(at);
         }
         self.happened.push(Happening::TimedOut(id, timer));
         self.drain(id, [Input::Timeout(timer)]);
         true
     }
 
-    /// Asks a replica for things, in one drain of its inbox. Does nothing if it is down.
-    pub fn ask(&mut self, id: NodeId, asks: impl IntoIterator<Item = Ask>) {
-        if self.nodes[&id].replica.is_none() {
-            return;
+    /// Tells a replica what its failure detector thinks of a node. Does nothing if it is down.
+    pub fn suspect(&mut self, id: NodeId, node: NodeId, suspected: bool) {
+        if self.is_up(id) {
+            self.happened.push(Happening::Suspected { by: id, node, suspected });
+            self.drain(id, [Input::Suspected { node, suspected }]);
         }
-        let mut inputs = Vec::new();
+    }
+
+    /// Asks a replica for things, in one drain of its inbox, and says how the requests are named.
+    /// Does nothing if it is down.
+    pub fn ask(&mut self, id: NodeId, asks: impl IntoIterator<Item = Ask>) -> Vec<RequestId> {
+        if !self.is_up(id) {
+            return Vec::new();
+        }
+        let (mut inputs, mut requests) = (Vec::new(), Vec::new());
         for ask in asks {
             self.requests_so_far += 1;
             let request = RequestId(self.requests_so_far);
             self.judge.ask(id, request, ask.clone());
             inputs.push(Input::Ask { request, ask });
+            requests.push(request);
         }
         self.drain(id, inputs);
+        requests
     }
 
     /// Delivers the messages on their way that are chosen, in order: one drain of the inbox for each
@@ -225,7 +283,7 @@ impl<P: Protocol> Cluster<P> {
         for (to, inbox) in inboxes {
             let mut inputs = Vec::new();
             for Flight { number, from, message, .. } in inbox {
-                if self.cuts.contains(&(from, to)) || self.nodes[&to].replica.is_none() {
+                if self.cuts.contains(&(from, to)) || !self.is_up(to) {
                     self.happened.push(Happening::Lost { number, from, to, message });
                     continue;
                 }
@@ -234,7 +292,9 @@ impl<P: Protocol> Cluster<P> {
                 self.happened.push(Happening::Delivered { number, from, to, message: copy });
                 inputs.push(Input::Receive { from, message });
             }
-            self.drain(to, inputs);
+            if !inputs.is_empty() {
+                self.drain(to, inputs);
+            }
         }
         count
     }
@@ -278,8 +338,8 @@ impl<P: Protocol> Cluster<P> {
         self.cuts.clear();
     }
 
-    /// Delivers, and syncs at the chosen nodes, until nothing moves; says whether that came to pass
-    /// within `rounds`.
+    /// Delivers messages and snapshots, syncs and saves, at the chosen nodes, until nothing moves;
+    /// says whether that came to pass within `rounds`.
     pub fn stabilize(&mut self, rounds: usize, chosen: impl Fn(NodeId) -> bool) -> bool {
         for _ in 0..rounds {
             let inside = |flight: &Flight<P>| chosen(flight.from) && chosen(flight.to);
@@ -287,7 +347,9 @@ impl<P: Protocol> Cluster<P> {
             for id in self.ids().into_iter().filter(|&id| chosen(id)) {
                 moved |= self.nodes[&id].disk.unsynced() > 0;
                 self.sync(id, usize::MAX);
+                moved |= self.save(id);
             }
+            moved |= self.install(|transfer| chosen(transfer.from) && chosen(transfer.to)) > 0;
             if !moved {
                 return true;
             }
@@ -314,6 +376,20 @@ impl<P: Protocol> Cluster<P> {
             }
         }
         self.now = end;
+    }
+
+    /// Lets virtual time pass, and nothing happen: a timer that is due runs out late.
+    pub fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
+    /// Gives a node another clock.
+    pub fn set_clock(&mut self, id: NodeId, clock: Clock) {
+        self.node(id).clock = clock;
+    }
+
+    fn is_up(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.replica.is_some())
     }
 
     fn node(&mut self, id: NodeId) -> &mut Node<P> {
@@ -356,11 +432,16 @@ impl<P: Protocol> Cluster<P> {
 
     fn turn(&mut self, id: NodeId, turn: impl FnOnce(&mut P, Time, &mut Outbox<P>)) {
         let now = self.now;
-        let Some(replica) = &mut self.node(id).replica else { return };
+        let node = self.node(id);
+        let now = node.clock.read(now);
+        let Some(replica) = &mut node.replica else { return };
         let mut out = Outbox::new();
         turn(replica, now, &mut out);
         replica.check();
         self.perform(id, out);
+        if let Some(replica) = &self.nodes[&id].replica {
+            self.judge.after_turn(id, &replica.status());
+        }
     }
 
     fn perform(&mut self, id: NodeId, mut out: Outbox<P>) {
@@ -378,6 +459,7 @@ impl<P: Protocol> Cluster<P> {
                         self.judge.encode(record);
                     }
                 }
+                self.check_bases(id, &writes);
                 self.node(id).disk.write(writes.clone());
                 self.happened.push(Happening::Persisted(id, writes));
             }
@@ -389,13 +471,9 @@ impl<P: Protocol> Cluster<P> {
                 self.judge.apply(id, index, &payload, request);
                 self.happened.push(Happening::Applied { node: id, index, epoch, payload, request });
             }
-            Effect::TakeSnapshot(_) | Effect::SendSnapshot { .. } => {}
-            Effect::Restore(meta) => {
-                let node = self.node(id);
-                assert!(meta.index >= node.applied, "n{id} restores what it left behind");
-                node.applied = meta.index;
-                self.happened.push(Happening::Restored(id, meta));
-            }
+            Effect::TakeSnapshot(meta) => self.take_snapshot(id, meta),
+            Effect::SendSnapshot { to, snapshot } => self.send_snapshot(id, to, snapshot),
+            Effect::Restore(meta) => self.restore(id, meta),
             Effect::Reply { request, outcome } => {
                 let applied = self.nodes[&id].applied;
                 self.judge.reply(id, request, &outcome, applied);
@@ -459,8 +537,10 @@ impl<P: Protocol> Cluster<P> {
     fn arm(&mut self, id: NodeId, timer: P::Timer, within: &Range<Duration>) {
         self.draws_so_far += 1;
         let draw = self.draw.at(id.0).of(&format!("{timer:?}")).at(self.draws_so_far);
-        let at = self.now + draw.duration(within);
-        let happening = match self.node(id).timers.insert(timer, at) {
+        let now = self.now;
+        let node = self.node(id);
+        let at = now + node.clock.measure(draw.duration(within));
+        let happening = match node.timers.insert(timer, at) {
             None => Happening::Armed(id, timer),
             Some(_) => Happening::Rearmed(id, timer),
         };
@@ -480,6 +560,16 @@ impl<P: Protocol> Node<P> {
             to_itself: VecDeque::new(),
             timers: BTreeMap::new(),
             applied: 0,
+            snapshots: BTreeSet::new(),
+            asked: VecDeque::new(),
+            clock: Clock::default(),
         }
+    }
+}
+
+const fn base_of<R>(write: &Write<R>) -> Option<&SnapshotMeta> {
+    match write {
+        Write::Base(meta) => Some(meta),
+        _ => None,
     }
 }

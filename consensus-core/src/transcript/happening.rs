@@ -75,6 +75,46 @@ pub enum Happening<P: Protocol> {
     },
     /// The state machine started from a snapshot.
     Restored(NodeId, SnapshotMeta),
+    /// A replica asks for a snapshot of its state machine, as it is now.
+    Asked(NodeId, SnapshotMeta),
+    /// A snapshot that was asked for became durable.
+    Saved(NodeId, SnapshotMeta),
+    /// A snapshot is on its way.
+    SnapshotSent {
+        /// Who sends it.
+        from: NodeId,
+        /// To whom.
+        to: NodeId,
+        /// Which.
+        snapshot: SnapshotMeta,
+    },
+    /// A snapshot came, whole, and is durable.
+    SnapshotStaged {
+        /// Who sent it.
+        from: NodeId,
+        /// To whom.
+        to: NodeId,
+        /// Which.
+        snapshot: SnapshotMeta,
+    },
+    /// A transfer of a snapshot ended before its time.
+    SnapshotLost {
+        /// Who sent it.
+        from: NodeId,
+        /// To whom.
+        to: NodeId,
+        /// Which.
+        snapshot: SnapshotMeta,
+    },
+    /// A failure detector changed its mind.
+    Suspected {
+        /// Whose.
+        by: NodeId,
+        /// About whom.
+        node: NodeId,
+        /// Whether it seems dead.
+        suspected: bool,
+    },
     /// A request was answered; the last applied position says what a read sees.
     Replied(NodeId, RequestId, Outcome, Index),
     /// A timer was armed that was not.
@@ -89,6 +129,8 @@ pub enum Happening<P: Protocol> {
     Crashed(NodeId, usize, usize),
     /// A replica started.
     Started(NodeId),
+    /// A node is gone for ever, and its disk with it.
+    Destroyed(NodeId),
 }
 
 impl<P: Protocol> Happening<P> {
@@ -125,8 +167,21 @@ impl<P: Protocol> Happening<P> {
                 format!("n{node} applies {index}@{epoch} {}{answers}", payload_text(payload))
             }
             Self::Restored(node, meta) => {
-                format!("n{node} restores the snapshot {}@{}", meta.index, meta.epoch)
+                format!("n{node} restores the snapshot {}", name(meta))
             }
+            Self::Asked(node, meta) => format!("n{node} asks for a snapshot {}", name(meta)),
+            Self::Saved(node, meta) => format!("n{node} saved the snapshot {}", name(meta)),
+            Self::SnapshotSent { from, to, snapshot } => {
+                format!("n{from} sends n{to} the snapshot {}", name(snapshot))
+            }
+            Self::SnapshotStaged { from, to, snapshot } => {
+                format!("n{to} stages the snapshot {} from n{from}", name(snapshot))
+            }
+            Self::SnapshotLost { from, to, snapshot } => {
+                format!("lost: n{from} -> n{to} the snapshot {}", name(snapshot))
+            }
+            Self::Suspected { by, node, suspected: true } => format!("n{by} suspects n{node}"),
+            Self::Suspected { by, node, suspected: false } => format!("n{by} trusts n{node}"),
             Self::Replied(node, request, outcome, applied) => {
                 format!(
                     "n{node} answers request {}: {}",
@@ -144,6 +199,7 @@ impl<P: Protocol> Happening<P> {
                 )
             }
             Self::Started(node) => format!("n{node} starts"),
+            Self::Destroyed(node) => format!("n{node} is gone, and its disk with it"),
         }
     }
 }
@@ -152,8 +208,15 @@ fn write_text<S: Script>(write: &Write<<S::Protocol as Protocol>::Record>) -> St
     match write {
         Write::Put(record) => S::record(record),
         Write::TruncateFrom(index) => format!("truncate from {index}"),
-        Write::Base(meta) => format!("base {}@{}", meta.index, meta.epoch),
+        Write::Base(meta) => format!("base {}", name(meta)),
     }
+}
+
+/// `INDEX@EPOCH`, and the members if the log up to there changed them.
+pub(super) fn name(meta: &SnapshotMeta) -> String {
+    let of = |(from, configuration)| format!(" [{from}: {configuration}]");
+    let configurations: String = meta.configurations.iter().map(of).collect();
+    format!("{}@{}{configurations}", meta.index, meta.epoch)
 }
 
 fn outcome_text(outcome: &Outcome, applied: Index) -> String {

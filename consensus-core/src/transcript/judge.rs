@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
+    configuration::{Change, Configuration},
     event::Event,
     id::{Epoch, Index, NodeId, RequestId},
     payload::{Command, Payload},
-    protocol::{Ask, Consistency, Outcome},
+    protocol::{Ask, Consistency, Outcome, Status},
+    record::SnapshotMeta,
     wire::Wire,
 };
 
@@ -21,8 +23,19 @@ pub struct Judge {
     refused: BTreeSet<Command>,
     /// The requests without an answer.
     open: BTreeMap<RequestId, Open>,
+    /// What the first snapshot of each position said of the members.
+    snapshots: BTreeMap<Index, BTreeMap<Index, Configuration>>,
+    /// What the present turn did, to be judged at its end.
+    turn: Vec<Deed>,
     /// Every linearizable read asked for from now on must see this position.
     acknowledged: Index,
+}
+
+/// What must be borne out by the status of whoever did it.
+#[derive(Clone, Debug)]
+enum Deed {
+    Won,
+    Answered(Ask),
 }
 
 #[derive(Clone, Debug)]
@@ -68,7 +81,57 @@ impl Judge {
         if let Event::Elected { epoch } = *event {
             let earlier = self.elected.insert(epoch, node);
             assert_eq!(earlier, None, "epoch {epoch} was won again, by n{node}");
+            self.turn.push(Deed::Won);
         }
+    }
+
+    /// Equal positions are equal states, for all replicas apply the same; so what a snapshot says of
+    /// the members must be the same too.
+    pub(super) fn name(&mut self, node: NodeId, meta: &SnapshotMeta) {
+        let known = self.snapshots.entry(meta.index);
+        let known = known.or_insert_with(|| (*meta.configurations).clone());
+        assert_eq!(
+            *known, *meta.configurations,
+            "n{node} names another snapshot at {}",
+            meta.index
+        );
+    }
+
+    /// The status of a replica bears out what it did in its turn.
+    pub(super) fn after_turn(&mut self, node: NodeId, status: &Status) {
+        for deed in std::mem::take(&mut self.turn) {
+            match deed {
+                Deed::Won => {
+                    assert!(status.members.contains(&node), "n{node} is elected and has no vote");
+                }
+                Deed::Answered(Ask::Reconfigure(change)) => {
+                    let votes = |member| status.members.contains(member);
+                    let learns = |member| status.learners.contains(member);
+                    let done = change.add.iter().all(votes)
+                        && change.learn.iter().all(learns)
+                        && !change.remove.iter().any(|member| votes(member) || learns(member));
+                    assert!(done, "n{node} says that it is done: {change}; and has {status:?}");
+                    assert!(self.configures(&change), "nobody applied what is done: {change}");
+                }
+                Deed::Answered(_) => {
+                    let led = self.elected.iter().rev();
+                    let last = led.clone().find(|&(_, &leader)| leader == node);
+                    let handed_over = led.map(|(epoch, _)| epoch).next() > last.map(|last| last.0);
+                    assert!(handed_over, "n{node} says that another leads, and nobody does");
+                }
+            }
+        }
+    }
+
+    /// Whether some replica applied a configuration to which this change leads.
+    fn configures(&self, change: &Change) -> bool {
+        let mut applied = self.applied.values().rev().filter_map(Payload::configuration);
+        applied.any(|configuration| {
+            !configuration.is_joint()
+                && change.add.iter().all(|&member| configuration.is_voter(member))
+                && change.learn.iter().all(|&member| configuration.is_learner(member))
+                && !change.remove.iter().any(|&member| configuration.contains(member))
+        })
     }
 
     pub(super) fn apply(
@@ -123,6 +186,9 @@ impl Judge {
             (Ask::Propose(_), Outcome::Readable) => panic!("n{node} answers a command as a read"),
             (Ask::Read(_), Outcome::Unknown) => panic!("a read is done or not done"),
             (Ask::Propose(_) | Ask::Read(_), Outcome::Done) => panic!("n{node} changed nothing"),
+            (ask @ (Ask::Reconfigure(_) | Ask::Transfer(_)), Outcome::Done) => {
+                self.turn.push(Deed::Answered(ask));
+            }
             (Ask::Reconfigure(_) | Ask::Transfer(_), Outcome::Readable) => {
                 panic!("n{node} answers an administrator as a reader")
             }

@@ -1,16 +1,19 @@
 //! Plays goldenscript files on a cluster.
 
-use std::{error::Error, path::Path, time::Duration};
+use std::{error::Error, fmt::Write as _, path::Path, time::Duration};
 
 use goldenscript::{ArgumentConsumer, Command, Context};
 
-use super::{Cluster, Flight, Script};
+use super::{Clock, Cluster, Flight, Script, Transfer, happening::name};
 use crate::{
-    id::{Epoch, NodeId},
-    protocol::{Ask, Consistency, Protocol},
-    record::{Disk, SnapshotMeta, Write},
+    configuration::Change,
+    id::NodeId,
+    protocol::{Ask, Consistency, Protocol, Status},
+    record::{Disk, Write},
     settings::Settings,
 };
+
+mod words;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -21,11 +24,13 @@ const ROUNDS: usize = 1_000;
 #[derive(Debug)]
 pub struct Runner<S: Script> {
     cluster: Option<Cluster<S::Protocol>>,
+    /// The settings of every node but its name.
+    settings: Settings,
 }
 
 impl<S: Script> Default for Runner<S> {
     fn default() -> Self {
-        Self { cluster: None }
+        Self { cluster: None, settings: Settings::new(NodeId(1), Vec::new()) }
     }
 }
 
@@ -54,7 +59,7 @@ impl<S: Script> Runner<S> {
     }
 
     fn node(&mut self, name: &str) -> Result<NodeId> {
-        let node = parse_node(name)?;
+        let node = words::node(name)?;
         if self.cluster()?.ids().contains(&node) {
             Ok(node)
         } else {
@@ -78,13 +83,37 @@ impl<S: Script> Runner<S> {
     fn start(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<()> {
         let nodes: u64 = args.take_key("nodes").ok_or("how many nodes?")?.parse()?;
         let seed = args.take_key("seed").unwrap_or("0").parse()?;
-        let members: Vec<_> = (1..=nodes).map(NodeId).collect();
-        let mut settings = Settings::new(NodeId(1), members.clone());
+        let members = args.take_key("members").map_or(Ok(nodes), str::parse)?;
+        let mut settings = Settings::new(NodeId(1), (1..=members).map(NodeId).collect());
         while let Some((key, value)) = args.next_key() {
-            change(&mut settings, key, value)?;
+            words::change::<S::Protocol>(&mut settings, key, value)?;
         }
-        let config = |node| (node, S::config(Settings { node, ..settings.clone() }));
-        self.cluster = Some(Cluster::start(seed, members.into_iter().map(config)));
+        let config = |node| Ok((node, S::config(Settings { node, ..settings.clone() })?));
+        let configs: Result<Vec<_>> = (1..=nodes).map(NodeId).map(config).collect();
+        let cluster = self.cluster.insert(Cluster::start(seed, configs?));
+        if settings.leases {
+            cluster.keep_time();
+        }
+        self.settings = settings;
+        Ok(())
+    }
+
+    fn join(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<()> {
+        let node = words::node(args.next_pos().ok_or("which node?")?)?;
+        let mut settings = Settings { node, ..self.settings.clone() };
+        match args.take_key("knows") {
+            None => {}
+            Some("nobody") => settings.members.clear(),
+            Some(other) => {
+                return Err(format!("it knows the members or nobody, not {other}").into());
+            }
+        }
+        let config = S::config(settings)?;
+        let cluster = self.cluster()?;
+        if cluster.ids().contains(&node) {
+            return Err(format!("n{node} is there already").into());
+        }
+        cluster.join(node, config);
         Ok(())
     }
 
@@ -92,7 +121,7 @@ impl<S: Script> Runner<S> {
         let node = self.next_node(args)?;
         let mut writes = Vec::new();
         if let Some(base) = args.take_key("base") {
-            writes.push(Write::Base(parse_snapshot(base)?));
+            writes.push(Write::Base(words::snapshot(base)?));
         }
         let words: Vec<_> = std::iter::from_fn(|| args.next_pos()).collect();
         let named: Vec<_> = std::iter::from_fn(|| args.next_key()).collect();
@@ -124,12 +153,88 @@ impl<S: Script> Runner<S> {
 
     fn read(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<()> {
         let node = self.next_node(args)?;
-        let consistency = match args.take_key("consistency") {
+        let consistency = match args.take_key("consistency").or_else(|| args.next_pos()) {
             None | Some("linearizable") => Consistency::Linearizable,
+            Some("lease") => Consistency::Lease,
+            Some("follower") => Consistency::Follower,
             Some("stale") => Consistency::Stale,
             Some(other) => return Err(format!("there is no consistency {other}").into()),
         };
         self.cluster()?.ask(node, [Ask::Read(consistency)]);
+        Ok(())
+    }
+
+    fn reconfigure(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<()> {
+        let node = self.next_node(args)?;
+        let mut named = |key| args.take_key(key).map_or(Ok(Vec::new()), words::nodes);
+        let change =
+            Change { add: named("add")?, learn: named("learn")?, remove: named("remove")? };
+        self.cluster()?.ask(node, [Ask::Reconfigure(change)]);
+        Ok(())
+    }
+
+    fn transfer(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<()> {
+        let node = self.next_node(args)?;
+        let to = args.take_key("to").map(words::node).transpose()?;
+        self.cluster()?.ask(node, [Ask::Transfer(to)]);
+        Ok(())
+    }
+
+    fn suspect(&mut self, args: &mut ArgumentConsumer<'_>, suspected: bool) -> Result<()> {
+        let by = self.next_node(args)?;
+        let node = words::node(args.next_pos().ok_or("suspects whom?")?)?;
+        self.cluster()?.suspect(by, node, suspected);
+        Ok(())
+    }
+
+    fn save(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<()> {
+        let node = self.next_node(args)?;
+        if self.cluster()?.save(node) {
+            Ok(())
+        } else {
+            Err(format!("n{node} asked for no snapshot").into())
+        }
+    }
+
+    fn transfers(
+        &mut self,
+        args: &mut ArgumentConsumer<'_>,
+        act: impl FnOnce(&mut Cluster<S::Protocol>, &dyn Fn(&Transfer) -> bool) -> usize,
+    ) -> Result<()> {
+        let from = args.take_key("from").map(words::node).transpose()?;
+        let to = args.take_key("to").map(words::node).transpose()?;
+        let chosen = |transfer: &Transfer| {
+            from.is_none_or(|from| transfer.from == from) && to.is_none_or(|to| transfer.to == to)
+        };
+        match act(self.cluster()?, &chosen) {
+            0 => Err("no such snapshot is on its way to a node that is up".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn snapshots(&mut self) -> Result<String> {
+        let cluster = self.cluster()?;
+        let mut text = String::new();
+        for node in cluster.ids() {
+            for meta in cluster.asked(node) {
+                writeln!(text, "n{node} asked for {}", name(meta))?;
+            }
+            for meta in cluster.snapshots(node) {
+                writeln!(text, "n{node} has {}", name(meta))?;
+            }
+        }
+        for Transfer { from, to, snapshot } in cluster.transfers() {
+            writeln!(text, "n{from} -> n{to}: {}", name(snapshot))?;
+        }
+        Ok(text)
+    }
+
+    fn clock(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<()> {
+        let node = self.next_node(args)?;
+        let ahead = args.take_key("ahead_ms").map_or(Ok(0), str::parse)?;
+        let drift_ppm = args.take_key("drift_ppm").map_or(Ok(0), words::drift)?;
+        let clock = Clock { ahead: Duration::from_millis(ahead), drift_ppm };
+        self.cluster()?.set_clock(node, clock);
         Ok(())
     }
 
@@ -215,17 +320,29 @@ impl<S: Script> Runner<S> {
             let cluster = self.cluster()?;
             let line = match cluster.replica(node).map(Protocol::status) {
                 None => format!("n{node} is down\n"),
-                Some(status) => format!(
-                    "n{node} {} epoch={} leader={} commit={} last={} applied={}\n",
-                    status.role,
-                    status.epoch,
-                    status.leader.map_or("none".into(), |leader| format!("n{leader}")),
-                    status.commit,
-                    status.last,
-                    cluster.applied(node),
-                ),
+                Some(status) => {
+                    let applied = cluster.applied(node);
+                    let members = words::members(&status, &self.settings.members);
+                    status_text(&status) + &format!(" applied={applied}{members}\n")
+                }
             };
             text.push_str(&line);
+        }
+        Ok(text)
+    }
+
+    fn memory(&mut self, args: &mut ArgumentConsumer<'_>) -> Result<String> {
+        let mut text = String::new();
+        for node in self.nodes(args)? {
+            match self.cluster()?.replica(node).map(Protocol::status) {
+                None => writeln!(text, "n{node} is down")?,
+                Some(Status { first, last, .. }) if first > last => {
+                    writeln!(text, "n{node} holds nothing up to {last}")?;
+                }
+                Some(Status { first, last, .. }) => {
+                    writeln!(text, "n{node} holds {first}..={last}")?
+                }
+            }
         }
         Ok(text)
     }
@@ -267,17 +384,36 @@ impl<S: Script> goldenscript::Runner for Runner<S> {
                 let node = self.next_node(args)?;
                 self.cluster()?.restart(node);
             }
+            "join" => self.join(args)?,
+            "destroy" => {
+                let node = self.next_node(args)?;
+                self.cluster()?.destroy(node);
+            }
             "propose" => self.propose(args)?,
             "read" => self.read(args)?,
+            "reconfigure" => self.reconfigure(args)?,
+            "transfer" => self.transfer(args)?,
+            "suspect" => self.suspect(args, true)?,
+            "trust" => self.suspect(args, false)?,
+            "save" => self.save(args)?,
+            "install" => self.transfers(args, |cluster, chosen| cluster.install(chosen))?,
+            "break" => self.transfers(args, |cluster, chosen| cluster.lose_transfers(chosen))?,
+            "snapshots" => text = self.snapshots()?,
+            "clock" => self.clock(args)?,
             "partition" => self.partition(args)?,
             "cut" => self.cut(args)?,
             "heal" => self.cluster()?.heal(),
             "stabilize" => self.stabilize(args)?,
             "run" => {
-                let milliseconds = args.take_key("ms").ok_or("for how many ms?")?.parse()?;
-                self.cluster()?.run(Duration::from_millis(milliseconds));
+                let time = words::time(args)?;
+                self.cluster()?.run(time);
+            }
+            "pass" => {
+                let time = words::time(args)?;
+                self.cluster()?.pass(time);
             }
             "status" => text = self.status(args)?,
+            "memory" => text = self.memory(args)?,
             "log" => text = self.log(args)?,
             other => return Err(format!("there is no command {other}").into()),
         }
@@ -289,34 +425,14 @@ impl<S: Script> goldenscript::Runner for Runner<S> {
 }
 
 fn disk_text<S: Script>(disk: &Disk<<S::Protocol as Protocol>::Record>) -> String {
-    let base = disk.base.as_ref().map(|meta| format!("base {}@{}", meta.index, meta.epoch));
+    let base = disk.base.as_ref().map(|meta| format!("base {}", name(meta)));
     let state = disk.state.iter().chain(&disk.entries).map(S::record);
     let parts: Vec<_> = base.into_iter().chain(state).collect();
     if parts.is_empty() { "empty".into() } else { parts.join("; ") }
 }
 
-fn parse_node(name: &str) -> Result<NodeId> {
-    Ok(NodeId(name.trim_start_matches('n').parse()?))
-}
-
-/// `INDEX@ROUND` or `INDEX@ROUND.NODE`.
-fn parse_snapshot(text: &str) -> Result<SnapshotMeta> {
-    let (index, epoch) = text.split_once('@').ok_or("a base is INDEX@EPOCH")?;
-    let (round, node) = epoch.split_once('.').unwrap_or((epoch, "0"));
-    let epoch = Epoch { round: round.parse()?, node: parse_node(node)? };
-    Ok(SnapshotMeta { index: index.parse()?, epoch, ..SnapshotMeta::default() })
-}
-
-fn change(settings: &mut Settings, key: &str, value: &str) -> Result<()> {
-    match key {
-        "pre_vote" => settings.pre_vote = value.parse()?,
-        "check_quorum" => settings.check_quorum = value.parse()?,
-        "max_batch_entries" => settings.max_batch_entries = value.parse()?,
-        "max_batch_bytes" => settings.max_batch_bytes = value.parse()?,
-        "max_inflight_batches" => settings.max_inflight_batches = value.parse()?,
-        "max_uncommitted_entries" => settings.max_uncommitted_entries = value.parse()?,
-        "max_uncommitted_bytes" => settings.max_uncommitted_bytes = value.parse()?,
-        _ => return Err(format!("there is no setting {key}").into()),
-    }
-    Ok(())
+fn status_text(status: &Status) -> String {
+    let Status { node, role, epoch, commit, last, .. } = status;
+    let leader = status.leader.map_or("none".into(), |leader| format!("n{leader}"));
+    format!("n{node} {role} epoch={epoch} leader={leader} commit={commit} last={last}")
 }
