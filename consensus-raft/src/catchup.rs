@@ -45,7 +45,7 @@ impl Raft {
     ) {
         self.observe_term(refusal.term, out);
         let Standing::Leader(leader) = &mut self.standing else { return };
-        let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == from) else { return };
+        let Some(peer) = leader.peer_mut(from) else { return };
         if refusal.term != self.term {
             return;
         }

@@ -26,6 +26,11 @@ impl Raft {
         if self.leading().is_some() {
             return;
         }
+        if !self.membership.may_lead(self.commit) {
+            // It only learns, and knows of no leader any more.
+            self.standing = Standing::Follower(Follower::default());
+            return;
+        }
         out.note(Event::TimedOut { epoch: Epoch::term(self.term) });
         if let Standing::Candidate(_) = self.standing {
             out.note(Event::SteppedDown { epoch: Epoch::term(self.term) });
@@ -43,7 +48,7 @@ impl Raft {
     fn ask_pre_votes(&mut self, out: &mut Outbox<Self>) {
         let term = self.term + 1;
         let (last_log_index, last_log_term) = self.last();
-        for peer in self.membership.peers() {
+        for peer in self.membership.voting_peers() {
             out.send_now(peer, Message::PreVote(PreVote { term, last_log_index, last_log_term }));
         }
         // It answers itself at once: the answer promises nothing.
@@ -73,7 +78,7 @@ impl Raft {
             return;
         }
         tally.count(from, reply.granted);
-        match tally.verdict(self.membership.voters(), self.membership.quorum()) {
+        match self.membership.current().verdict(tally) {
             Verdict::Won => self.campaign(out),
             Verdict::Lost => self.standing = Standing::Follower(Follower::default()),
             Verdict::Open => {}
@@ -93,7 +98,7 @@ impl Raft {
         out.note(Event::Voted { epoch, candidate: me });
         let (last_log_index, last_log_term) = self.last();
         let ask = RequestVote { term: self.term, last_log_index, last_log_term };
-        for peer in self.membership.peers() {
+        for peer in self.membership.voting_peers() {
             out.send(peer, Message::RequestVote(ask));
         }
         let own = RequestVoteReply { term: self.term, granted: true };
@@ -138,7 +143,7 @@ impl Raft {
             return;
         }
         tally.count(from, reply.granted);
-        match tally.verdict(self.membership.voters(), self.membership.quorum()) {
+        match self.membership.current().verdict(tally) {
             Verdict::Won => self.win(out),
             // Another candidate may yet be served: wait for it as a follower.
             Verdict::Lost => self.become_follower(self.term, None, out),
@@ -150,11 +155,12 @@ impl Raft {
     /// counting, and with it all before (§5.4.2, §8).
     fn win(&mut self, out: &mut Outbox<Self>) {
         let last = self.log.last_index();
+        let peers = self.membership.peers();
         self.standing = Standing::Leader(Box::new(Leader {
             term_start: last + 1,
             matched: 0,
             offered: 0,
-            progress: self.membership.peers().map(|peer| Progress::new(peer, last)).collect(),
+            progress: peers.into_iter().map(|peer| Progress::new(peer, last)).collect(),
             uncommitted_bytes: self.bytes_after(self.commit),
             reads: ReadRounds::default(),
         }));
@@ -171,10 +177,9 @@ impl Raft {
     /// Gives up leading if no quorum was heard of for an election timeout: a leader that is cut off
     /// must not keep clients waiting, nor followers that hear it and cannot answer (D§6.2).
     pub(crate) fn quorum_timeout(&mut self, out: &mut Outbox<Self>) {
-        let quorum = self.membership.quorum();
-        let Some(leader) = self.leading() else { return };
-        let heard = leader.progress.iter().filter(|peer| peer.heard).count();
-        if heard + 1 < quorum {
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        let (me, configuration) = (self.membership.me(), self.membership.current());
+        if !configuration.agrees(|voter| voter == me || leader.has_heard(voter)) {
             return self.become_follower(self.term, None, out);
         }
         leader.progress.iter_mut().for_each(|peer| peer.heard = false);

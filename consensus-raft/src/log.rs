@@ -13,7 +13,7 @@ use std::{
     ops::{Range, RangeInclusive},
 };
 
-use consensus_core::{Index, Payload, RequestId, SnapshotMeta};
+use consensus_core::{Configuration, Index, Payload, RequestId, SnapshotMeta};
 
 use crate::record::Entry;
 
@@ -81,6 +81,12 @@ impl Log {
     pub fn range_mut(&mut self, indexes: RangeInclusive<Index>) -> impl Iterator<Item = &mut Slot> {
         let offsets = self.offsets(indexes);
         self.entries.range_mut(offsets)
+    }
+
+    /// The configurations that the entries held carry, each with its position.
+    pub fn configurations(&self) -> impl Iterator<Item = (Index, &Configuration)> {
+        let indexed = (self.base.index + 1..).zip(&self.entries);
+        indexed.filter_map(|(index, slot)| Some((index, slot.payload.configuration()?)))
     }
 
     /// Appends the entry that comes next.

@@ -54,10 +54,8 @@ impl Raft {
                 out.send_now(peer.peer, Message::ReadRound(message));
             }
         }
-        // The leader is in its own term, and so confirms every round itself.
-        let own = leader.reads.last();
-        let acked = leader.progress.iter().map(|peer| peer.read_acked).chain([own]);
-        let confirmed = consensus_core::quorum::reached_by(acked, self.membership.quorum());
+        let (me, configuration) = (self.membership.me(), self.membership.current());
+        let confirmed = configuration.reached(|voter| leader.read_acked_of(voter, me));
         while let Some((_, readers)) = leader.reads.take_confirmed(confirmed, self.applied) {
             for reader in readers {
                 if let Reader::Client(request) = reader {

@@ -44,7 +44,7 @@ pub enum Timer {
 pub struct Raft {
     /// The parameters; they never change.
     pub(crate) config: Config,
-    /// Who votes; `me` is among them.
+    /// Who votes, by the latest configuration in the log.
     pub(crate) membership: Membership,
 
     /// The latest term seen; never falls. At least the term of every entry in the log.
@@ -154,6 +154,7 @@ impl Protocol for Raft {
             applied: 0,
         };
         replica.restore_base(recovered.base, out);
+        replica.recover_membership(out);
         replica.apply_committed(out);
         replica.arm_election(out);
         replica
@@ -161,10 +162,9 @@ impl Protocol for Raft {
 
     fn step(&mut self, _now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
         match input {
-            Input::Receive { from, message } if self.membership.contains(from) => {
-                self.receive(from, message, out);
-            }
-            Input::Receive { from, .. } => self.refuse(format!("node {from} is no member"), out),
+            // Whoever it is from: this replica's own configuration may be the one that is behind, and
+            // what is counted is only counted of voters (D§4.1).
+            Input::Receive { from, message } => self.receive(from, message, out),
             Input::Timeout(Timer::Election) => self.election_timeout(out),
             Input::Timeout(Timer::Heartbeat) => self.heartbeat_timeout(out),
             Input::Timeout(Timer::Quorum) => self.quorum_timeout(out),
@@ -205,9 +205,9 @@ impl Protocol for Raft {
             commit: self.commit,
             last: self.log.last_index(),
             first: self.log.base().index + 1,
-            members: self.membership.voters().to_vec(),
-            learners: Vec::new(),
-            changing: false,
+            members: self.membership.current().all_voters(),
+            learners: self.membership.current().learners.clone(),
+            changing: self.is_changing(),
         }
     }
 

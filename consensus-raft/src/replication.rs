@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use consensus_core::{
     Command, Epoch, Index, NodeId, Outbox, Payload, Refusal, RequestId, Write, event::Event,
-    payload::MAX_COMMAND_BYTES, quorum::reached_by,
+    payload::MAX_COMMAND_BYTES,
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         AppendEntries, AppendEntriesReply, MAX_ENTRIES, MAX_ENTRIES_BYTES, Message, ReadRound,
     },
     record::{Entry, Record},
-    replica::{Raft, Standing, Timer},
+    replica::{Leader, Raft, Standing, Timer},
 };
 
 /// What a leader knows of one follower.
@@ -86,6 +86,42 @@ impl Progress {
                 inflight.push_back(last);
                 self.next = last + 1;
             }
+        }
+    }
+}
+
+impl Leader {
+    /// What it knows of a peer.
+    pub fn peer(&self, node: NodeId) -> Option<&Progress> {
+        self.progress.iter().find(|peer| peer.peer == node)
+    }
+
+    /// As [`peer`](Self::peer).
+    pub fn peer_mut(&mut self, node: NodeId) -> Option<&mut Progress> {
+        self.progress.iter_mut().find(|peer| peer.peer == node)
+    }
+
+    /// Whether a peer was heard of since the last check of the quorum.
+    pub fn has_heard(&self, node: NodeId) -> bool {
+        self.peer(node).is_some_and(|peer| peer.heard)
+    }
+
+    /// How far a node is known to hold the log on its disk.
+    pub fn matched_of(&self, node: NodeId, me: NodeId) -> Index {
+        match self.peer(node) {
+            Some(peer) => peer.matched,
+            None if node == me => self.matched,
+            None => 0,
+        }
+    }
+
+    /// The latest read round that a node acknowledged. The leader is in its own term, and so
+    /// confirms every round itself.
+    pub fn read_acked_of(&self, node: NodeId, me: NodeId) -> u64 {
+        match self.peer(node) {
+            Some(peer) => peer.read_acked,
+            None if node == me => self.reads.last(),
+            None => 0,
         }
     }
 }
@@ -182,7 +218,7 @@ impl Raft {
             return self.refuse_append(from, prev_log_index, prev_log_term, out);
         }
         let matched = prev_log_index + entries.len() as u64;
-        self.accept_entries(entries);
+        self.accept_entries(entries, out);
         self.commit_to(leader_commit.min(matched), out);
         if let Standing::Follower(follower) = &mut self.standing {
             follower.matched = follower.matched.max(Some(matched));
@@ -191,7 +227,7 @@ impl Raft {
 
     /// Appends the entries that are not there. Only an entry that contradicts the leader's, and what
     /// follows it, is removed: a delayed message must not cut off what a later one brought (§5.3).
-    fn accept_entries(&mut self, mut entries: Vec<Entry>) {
+    fn accept_entries(&mut self, mut entries: Vec<Entry>, out: &mut Outbox<Self>) {
         let (base, last) = (self.log.base().index, self.log.last_index());
         let is_held = |entry: &&Entry| {
             entry.index <= base
@@ -203,7 +239,9 @@ impl Raft {
             assert!(first > self.commit, "a committed entry would be replaced");
             self.log.truncate_from(first);
             self.unsaved.push(Write::TruncateFrom(first));
+            self.truncate_membership(first, out);
         }
+        entries[held..].iter().for_each(|entry| self.observe_configuration(entry, out));
         let copies = entries[held..].iter().cloned();
         self.unsaved.extend(copies.map(|entry| Write::Put(Record::Entry(entry))));
         self.log.extend(entries.drain(held..));
@@ -255,8 +293,8 @@ impl Raft {
     /// figure 8). Every position is counted afresh each time.
     pub(crate) fn advance_commit(&mut self, out: &mut Outbox<Self>) {
         let Standing::Leader(leader) = &self.standing else { return };
-        let positions = leader.progress.iter().map(|peer| peer.matched);
-        let reached = reached_by(positions.chain([leader.matched]), self.membership.quorum());
+        let (me, configuration) = (self.membership.me(), self.membership.current());
+        let reached = configuration.reached(|voter| leader.matched_of(voter, me));
         if reached <= self.commit || self.log.term_at(reached) != Some(self.term) {
             return;
         }

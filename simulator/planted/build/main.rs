@@ -26,8 +26,11 @@ const COPIES: [Copy; 4] = [
         module: "raft_commits_on_a_minority",
         patch: Patch {
             file: "replication.rs",
-            right: "reached_by(positions.chain([leader.matched]), self.membership.quorum())",
-            wrong: "reached_by(positions.chain([leader.matched]), self.membership.quorum() - 1)",
+            right: "configuration.reached(|voter| leader.matched_of(voter, me))",
+            wrong: "consensus_core::quorum::reached_by(
+                configuration.voters.iter().map(|&voter| leader.matched_of(voter, me)),
+                consensus_core::quorum::majority(configuration.voters.len()) - 1,
+            )",
         },
     },
     Copy {
@@ -42,7 +45,11 @@ const COPIES: [Copy; 4] = [
     Copy {
         room: "consensus-raft",
         module: "raft_reads_while_deposed",
-        patch: READS_CONFIRMED_BY_NOBODY,
+        patch: Patch {
+            file: "reads.rs",
+            right: "configuration.reached(|voter| leader.read_acked_of(voter, me))",
+            wrong: "configuration.reached(|voter| leader.reads.last().max(leader.read_acked_of(voter, me)))",
+        },
     },
     Copy {
         room: "consensus-multipaxos",
