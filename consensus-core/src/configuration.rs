@@ -20,8 +20,9 @@ use crate::{
 /// The most voters, and the most learners, of a configuration.
 pub const MAX_MEMBERS: usize = 64;
 
-/// The members of a cluster at a position of its log. Each list is ascending, without repetition,
-/// and nobody votes and learns at once.
+/// The members of a cluster at a position of its log. Each list is ascending and without repetition.
+/// Nobody votes and learns at once; but a voter of the set being left may be named as a learner, and
+/// is one once that set is left.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Configuration {
@@ -30,7 +31,7 @@ pub struct Configuration {
     /// In a joint configuration, the voters of the one being left: until it is left, every decision
     /// needs a majority of these as well. Empty otherwise.
     pub outgoing: Vec<NodeId>,
-    /// Who receives the log without a say in it.
+    /// Who receives the log without a say in it; in a joint configuration, who will.
     pub learners: Vec<NodeId>,
 }
 
@@ -121,7 +122,7 @@ impl Configuration {
 
     /// Whether a node learns without a vote.
     pub fn is_learner(&self, node: NodeId) -> bool {
-        self.learners.binary_search(&node).is_ok()
+        self.learners.binary_search(&node).is_ok() && !self.is_voter(node)
     }
 
     /// Whether a node votes or learns.
@@ -163,6 +164,21 @@ impl Configuration {
             _ => Ok(Verdict::Won),
         });
         all.unwrap_or_else(|lost| lost)
+    }
+
+    /// Who learns now, ascending.
+    pub fn all_learners(&self) -> Vec<NodeId> {
+        self.learners.iter().copied().filter(|&node| self.is_learner(node)).collect()
+    }
+
+    /// The joint configuration by way of which these voters hand over to another configuration's.
+    pub fn joint_with(&self, next: &Self) -> Self {
+        Self { outgoing: self.voters.clone(), ..next.clone() }
+    }
+
+    /// What is left of a joint configuration when the outgoing voters have left.
+    pub fn left(&self) -> Self {
+        Self { outgoing: Vec::new(), ..self.clone() }
     }
 
     /// The configuration to which a change leads from this one, with nobody outgoing.
@@ -303,7 +319,7 @@ impl Validate for Configuration {
                 return Err(DecodeError::Invalid("members out of order"));
             }
         }
-        if self.learners.iter().any(|&node| self.is_voter(node)) {
+        if self.learners.iter().any(|node| self.voters.contains(node)) {
             return Err(DecodeError::Invalid("a member that votes and learns"));
         }
         Ok(())
@@ -382,11 +398,14 @@ mod tests {
         assert_eq!(bytes.len(), joint().encoded_len());
         assert_eq!(Configuration::decode(&bytes[..]), Ok(joint()));
         assert_eq!(joint().validate(), Ok(()));
+        let demoting = Configuration { learners: nodes([3]), ..joint() };
+        assert_eq!(demoting.validate(), Ok(()));
+        assert!(demoting.is_voter(NodeId(3)) && !demoting.is_learner(NodeId(3)), "not yet");
         for bad in [
             Configuration::default(),
             Configuration { voters: nodes([2, 1]), ..joint() },
             Configuration { voters: nodes([0, 1]), ..joint() },
-            Configuration { learners: nodes([3]), ..joint() },
+            Configuration { learners: nodes([6]), ..joint() },
         ] {
             assert!(bad.validate().is_err(), "{bad}");
         }

@@ -43,7 +43,7 @@
 //! # The way through the crate
 //!
 //! [`id`], [`time`], [`configuration`] and [`payload`] name things; [`protocol`] is the trait, with its [`settings`]
-//! and the [`event`]s it notes; [`record`] and [`storage`] are the disk; [`quorum`] counts, and
+//! and the [`event`]s it notes; [`record`] and [`storage`] are the disk; [`quorum`] counts, [`promotion`] catches newcomers up, and
 //! [`read_rounds`] holds reads until a quorum is heard of, or a [`lease`] lasts;
 //! [`machine`], [`session`] and [`kv`] are what the log is for; [`history`] is what a run leaves
 //! behind; [`wire`] turns things into bytes, and [`draw`] draws by key. Behind the feature `transcript`
@@ -58,6 +58,7 @@ pub mod kv;
 pub mod lease;
 pub mod machine;
 pub mod payload;
+pub mod promotion;
 pub mod protocol;
 pub mod quorum;
 pub mod read_rounds;
