@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use consensus_core::{
-    Consistency, NodeId, SessionId, Validate as _,
+    Change, Consistency, NodeId, SessionId, Validate as _,
     history::{self, Outcome},
     kv::Operation,
 };
@@ -22,7 +22,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::http::{
     api::{Call, Numbered, Reason, Refused, Reply},
-    exchange::{Exchanged, exchange, http_client},
+    exchange::{Exchanged, exchange, http_client, members},
+    members::Members,
 };
 use router::{Router, Target};
 use sessions::{Lease, Sessions};
@@ -195,6 +196,34 @@ impl Client {
         Performed { session, sequence, replica, attempts, outcome: reply.into() }
     }
 
+    /// Changes the members; answered once the whole change is committed, or by the deadline.
+    pub async fn reconfigure(&self, change: Change, deadline: Duration) -> Reply {
+        self.send(&Call::Reconfigure(change), None, deadline).await.0
+    }
+
+    /// Hands leadership over, to this node or to whichever is best; answered once another leads, or
+    /// by the deadline.
+    pub async fn transfer(&self, to: Option<NodeId>, deadline: Duration) -> Reply {
+        self.send(&Call::Transfer(to), None, deadline).await.0
+    }
+
+    /// Who the members are, as the replica that is believed to lead knows it, or else another;
+    /// `None` if nobody says.
+    pub async fn members(&self) -> Option<Members> {
+        let until = Instant::now() + self.options.deadline;
+        let mut last = None;
+        while Instant::now() < until {
+            let target = self.router.pick(last)?;
+            let members = members(&self.http, &target.address, self.options.attempt);
+            if let Some(members) = members.await {
+                return Some(members);
+            }
+            last = Some(target.node);
+            sleep(self.options.longest_pause).await;
+        }
+        None
+    }
+
     /// Sends a call, in the caller's own session if it has one, and returns the reply as it came.
     pub(crate) async fn send(
         &self,
@@ -283,7 +312,10 @@ impl Client {
         numbered: Option<Numbered>,
         progress: &mut Progress,
     ) -> Reply {
-        let repeatable = numbered.is_some() || !matches!(call, Call::Change(_));
+        // A session that nobody heard of does no harm; a change of the members that was done
+        // already would be refused the second time.
+        let repeatable =
+            numbered.is_some() || matches!(call, Call::Read { .. } | Call::OpenSession);
         let mut last = None;
         loop {
             let Some(target) = self.router.pick(last).filter(|_| !progress.left().is_zero()) else {
@@ -320,7 +352,10 @@ impl Client {
         progress: &mut Progress,
     ) -> Exchanged {
         progress.attempts += 1;
-        let deadline = progress.left().min(self.options.attempt);
+        let deadline = match call.is_administrative() {
+            true => progress.left(),
+            false => progress.left().min(self.options.attempt),
+        };
         let exchanged = exchange(&self.http, &target.address, call, numbered, deadline, 0).await;
         self.router.learn(target.node, &exchanged);
         if exchanged.server == crate::http::exchange::Server::Answered {
@@ -339,7 +374,7 @@ impl Client {
             (attempts, None) => format!("no answer in time, in {attempts} tries"),
         };
         match (call, &progress.doubt) {
-            (Call::Change(_), Some(doubt)) => Reply::Unknown(doubt.clone()),
+            (call, Some(doubt)) if !call.is_read() => Reply::Unknown(doubt.clone()),
             _ => Reply::Refused(Refused::new(Reason::TooLate, why)),
         }
     }

@@ -29,6 +29,7 @@ use crate::{
         api::{Call, Reason, Refused, Reply},
         extract::Terms,
         kv::{self, Serve},
+        members::Members,
         server::MAX_IN_FLIGHT,
     },
     links::Links,
@@ -114,6 +115,7 @@ pub async fn run(config: GatewayConfig) -> Result<(), ReplicaError> {
         view,
         metadata,
         status,
+        consensus: None,
         leave: leaving,
     };
     let beginning = Start {
@@ -179,6 +181,11 @@ impl Serve for Gateway {
         let (reply, told) = self.client.send(&call, terms.numbered, terms.deadline).await;
         self.counters.forwarded_total.add(u64::from(told.attempts));
         (reply, self.client.leader())
+    }
+
+    async fn members(&self) -> Result<Members, Refused> {
+        let members = self.client.members().await;
+        members.ok_or_else(|| Refused::new(Reason::Unavailable, "no replica says"))
     }
 }
 

@@ -5,4 +5,5 @@ pub(crate) mod exchange;
 pub(crate) mod extract;
 pub(crate) mod forward;
 pub(crate) mod kv;
+pub mod members;
 pub mod server;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use bytes::Bytes;
 use consensus_core::{Draw, Epoch, Index, NodeId, Status};
 use faults::Channel;
-use gossip::{Effect, Gossip, Identity, Kind, Metadata, Outbox};
+use gossip::{Effect, Event, Gossip, Identity, Kind, Metadata, Outbox};
 use serde::{Deserialize, Serialize};
 use tokio::{
     net::UdpSocket,
@@ -13,7 +13,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{clock, counters::Counters, links::Links};
+use crate::{clock, counters::Counters, links::Links, runtime::Loop};
 
 /// Who is there, where, and who leads, as far as gossip knows. A hint, never evidence.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -74,6 +74,8 @@ pub(crate) struct Membership {
     pub(crate) metadata: Metadata,
     /// The replica's status; a gateway's never changes.
     pub(crate) status: watch::Receiver<Status>,
+    /// Who is told of suspicions; nobody at a gateway.
+    pub(crate) consensus: Option<Arc<dyn Loop>>,
     /// Says when to leave, and hears when that is done.
     pub(crate) leave: oneshot::Receiver<oneshot::Sender<()>>,
 }
@@ -156,11 +158,26 @@ impl Membership {
                 Effect::Event(event) => {
                     news = true;
                     tracing::info!("gossip: {event}");
+                    self.tell_suspicion(event);
                 }
             }
         }
         if news {
             self.publish(gossip);
+        }
+    }
+
+    /// Passes on whether a replica seems dead: a hint for when to campaign. One that finds no room
+    /// is lost, as a hint may be.
+    fn tell_suspicion(&self, event: Event) {
+        let Some(consensus) = &self.consensus else { return };
+        let suspected = match event {
+            Event::Suspected { .. } | Event::Died { .. } | Event::Left { .. } => true,
+            Event::Joined { .. } | Event::Refuted { .. } => false,
+            Event::Updated { .. } => return,
+        };
+        if Kind::of(event.node()) == Kind::Replica {
+            let _hint = consensus.suspect(event.node(), suspected);
         }
     }
 

@@ -1,18 +1,18 @@
 //! One replica, from its start to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use consensus_core::{
-    Draw, GroupId, NodeId, Protocol, Status, history::Sample, storage::StorageError,
+    Draw, GroupId, NodeId, Protocol, Role, Status, history::Sample, storage::StorageError,
 };
 use gossip::Metadata;
 use tokio::{
     net::{TcpListener, UdpSocket},
     sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     clock,
@@ -28,7 +28,7 @@ use crate::{
     membership::{self, Membership, Start, View},
     process,
     runtime::{
-        Inspect, Inspection, Loop,
+        Answer, Inspect, Inspection, Loop, Request, Wanted,
         consensus::{Consensus, Item, Surroundings},
         disk::{Disk, DiskQueue},
         inbox::Inbox,
@@ -69,6 +69,7 @@ pub async fn run<P: Protocol>(config: ReplicaConfig) -> Result<(), ReplicaError>
         () = process::told_to_stop() => {}
     }
     tracing::info!("stopping");
+    replica.hand_over(config.settings.election_timeout.end).await;
     stop.cancel();
     replica.stop().await
 }
@@ -76,14 +77,17 @@ pub async fn run<P: Protocol>(config: ReplicaConfig) -> Result<(), ReplicaError>
 /// The parts of a running replica that its end is about.
 struct Replica {
     addresses: Addresses,
+    status: watch::Receiver<Status>,
+    consensus: Arc<dyn Loop>,
     threads: Threads,
     leave: oneshot::Sender<oneshot::Sender<()>>,
     /// Ends the consensus loop.
-    close_inbox: Box<dyn Fn() + Send>,
+    close_inbox: Box<dyn Fn() + Send + Sync>,
     /// Ends the disk thread, once it did what is queued.
-    finish_disk: Box<dyn Fn() + Send>,
-    /// Everything on the runtime: gone with this.
+    finish_disk: Box<dyn Fn() + Send + Sync>,
+    /// Everything on the runtime: gone with these.
     _tasks: JoinSet<()>,
+    _streams: DropGuard,
 }
 
 impl Replica {
@@ -107,12 +111,11 @@ impl Replica {
             protocol: P::NAME,
             node,
         };
-        let outgoing = Outgoing::start(
+        let outgoing = Outgoing::new(
             identity.clone(),
-            config.settings.peers(),
             Arc::clone(&links),
             Arc::clone(&counters),
-            &mut tasks,
+            stop.clone(),
         );
         let inbox = Arc::new(Inbox::<Item<P>>::new(INBOX_CAPACITY));
         let queue = Arc::new(DiskQueue::<P>::default());
@@ -131,7 +134,7 @@ impl Replica {
             storage,
             queue: Arc::clone(&queue),
             inbox: Arc::clone(&inbox),
-            network: outgoing.clone(),
+            network: Arc::new(outgoing.clone()),
             counters: Arc::clone(&counters),
         };
         threads.spawn("disk", move || disk.run())?;
@@ -140,7 +143,7 @@ impl Replica {
             incarnation: directory.incarnation(),
             inbox: Arc::clone(&inbox),
             disk: Arc::clone(&queue),
-            network: outgoing.clone(),
+            network: Arc::new(outgoing.clone()),
             journal,
             status,
             counters: Arc::clone(&counters),
@@ -150,20 +153,43 @@ impl Replica {
             Consensus::<P>::recover(around, protocol, seed, recovered).run()
         })?;
 
+        let _streams = stop.clone().drop_guard();
+        let status = status_of.clone();
         let shared = Shared { identity, links, counters, outgoing, status: status_of, stop };
         let consensus: Arc<dyn Loop> = inbox.clone();
-        let services = Services { about, consensus, shared, live };
+        let services = Services { about, consensus: Arc::clone(&consensus), shared, live };
         let addresses = sockets.addresses;
         let leave = services.start(config, directory, sockets, &mut tasks)?;
         addresses.write(directory.path())?;
         Ok(Self {
             addresses,
+            status,
+            consensus,
             threads,
             leave,
             close_inbox: Box::new(move || inbox.close()),
             finish_disk: Box::new(move || queue.finish()),
             _tasks: tasks,
+            _streams,
         })
+    }
+
+    /// A leader that stops as planned hands leadership over first, so that nobody has to notice its
+    /// absence (Raft dissertation §3.10). It waits for that no longer than an election would take.
+    async fn hand_over(&self, patience: Duration) {
+        if self.status.borrow().role != Role::Leader {
+            return;
+        }
+        let (answer, answered) = oneshot::channel();
+        let request = Request { wanted: Wanted::Transfer(None), answer };
+        if self.consensus.request(request).is_err() {
+            return;
+        }
+        match timeout(patience, answered).await {
+            Ok(Ok(Answer::Done)) => tracing::info!("leadership is handed over"),
+            Ok(Ok(answer)) => tracing::info!(?answer, "leadership is not handed over"),
+            Ok(Err(_)) | Err(_) => tracing::info!("leadership was not handed over in time"),
+        }
     }
 
     /// Says goodbye, ends the loop, and then the disk, which syncs once more.
@@ -240,6 +266,7 @@ impl Services {
                 ..Metadata::default()
             },
             status: status.clone(),
+            consensus: Some(Arc::clone(&self.consensus)),
             leave: leaving,
         };
         let start = Start {
@@ -257,7 +284,9 @@ impl Services {
                 tracing::error!(%error, "gossip ended");
             }
         });
-        tasks.spawn(locate_peers(view_of.clone(), Arc::clone(outgoing)));
+        let initial = config.settings.members.iter().copied().collect();
+        let peers = Peers { initial, view: view_of.clone(), status: status.clone() };
+        tasks.spawn(peers.follow(Arc::clone(outgoing)));
         if let Some(sampling) = config.sampling.clone() {
             let samples = Lines::open(directory.path().join("samples.jsonl"))?;
             let consensus = Arc::clone(&self.consensus);
@@ -305,16 +334,44 @@ impl Services {
     }
 }
 
-/// Tells the transport where gossip sees the peers.
-async fn locate_peers(mut view: watch::Receiver<View>, outgoing: Arc<Outgoing>) {
-    loop {
-        for member in &view.borrow_and_update().members {
-            if !member.gateway && !member.peer_address.is_empty() {
-                outgoing.locate(member.node, &member.peer_address);
+/// How often it is looked who is to be called, if nothing changes.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Who the other replicas are, and where.
+struct Peers {
+    /// The members before the log says anything.
+    initial: BTreeSet<NodeId>,
+    view: watch::Receiver<View>,
+    status: watch::Receiver<Status>,
+}
+
+impl Peers {
+    /// Tells the transport whom the configuration names, and where gossip sees the replicas.
+    async fn follow(mut self, outgoing: Arc<Outgoing>) {
+        loop {
+            for member in &self.view.borrow_and_update().members {
+                if !member.gateway && !member.peer_address.is_empty() {
+                    outgoing.locate(member.node, &member.peer_address);
+                }
+            }
+            let named = self.named();
+            outgoing.call_only(&named);
+            let changed = tokio::select! {
+                changed = self.view.changed() => changed,
+                changed = self.status.changed() => changed,
+                () = sleep(LOOK_EVERY) => Ok(()),
+            };
+            if changed.is_err() {
+                return;
             }
         }
-        if view.changed().await.is_err() {
-            return;
+    }
+
+    fn named(&mut self) -> BTreeSet<NodeId> {
+        let Status { members, learners, .. } = &*self.status.borrow_and_update();
+        match members.is_empty() {
+            true => self.initial.clone(),
+            false => members.iter().chain(learners).copied().collect(),
         }
     }
 }

@@ -17,7 +17,7 @@ pub mod journal;
 pub mod timers;
 
 use bytes::Bytes;
-use consensus_core::{Consistency, NodeId, Refusal, Status, session};
+use consensus_core::{Change, Consistency, NodeId, Refusal, Status, session};
 use tokio::sync::oneshot;
 
 /// Where messages to other replicas go. Never blocks: what cannot be sent is lost, as on any link.
@@ -43,6 +43,8 @@ pub trait Loop: Send + Sync {
     fn receive(&self, from: NodeId, payload: Bytes, sync_ns: u64) -> Result<(), NotTaken>;
     /// Hands over a client's request.
     fn request(&self, request: Request) -> Result<(), NotTaken>;
+    /// Hands over that the failure detector changed its mind about a node.
+    fn suspect(&self, node: NodeId, suspected: bool) -> Result<(), NotTaken>;
     /// Asks what the loop believes.
     fn inspect(&self, inspect: Inspect) -> Result<(), NotTaken>;
 }
@@ -70,7 +72,7 @@ pub struct Request {
     pub answer: oneshot::Sender<Answer>,
 }
 
-/// What a client wants of the replicated state machine.
+/// What a client wants of the replicated state machine, or an administrator of the cluster.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wanted {
     /// Commit and apply an encoded [`session::ClientCommand`].
@@ -82,6 +84,10 @@ pub enum Wanted {
         /// What the answer promises.
         consistency: Consistency,
     },
+    /// Change the members.
+    Reconfigure(Change),
+    /// Hand leadership over, to this node or to whichever is best.
+    Transfer(Option<NodeId>),
 }
 
 /// What a client hears.
@@ -91,6 +97,8 @@ pub enum Answer {
     Applied(session::Reply),
     /// The state machine's answer to the query.
     Read(Bytes),
+    /// The members are changed, or leadership is handed over.
+    Done,
     /// Certainly not done.
     Refused(Refusal),
     /// Perhaps done, perhaps not.

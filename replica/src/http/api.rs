@@ -6,7 +6,7 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use consensus_core::{
-    Consistency, Index, NodeId, SessionId,
+    Change, Consistency, Index, NodeId, SessionId,
     history::Outcome,
     kv::{Answer, Operation},
 };
@@ -39,6 +39,23 @@ pub enum Call {
     },
     /// Open a session.
     OpenSession,
+    /// Change the members.
+    Reconfigure(Change),
+    /// Hand leadership over, to this node or to whichever is best.
+    Transfer(Option<NodeId>),
+}
+
+impl Call {
+    /// Whether it changes nothing that a client could see, so that trying it again is harmless and
+    /// a try without an answer leaves no doubt.
+    pub(crate) const fn is_read(&self) -> bool {
+        matches!(self, Self::Read { .. })
+    }
+
+    /// Whether it may take as long as the whole request: it waits for replicas to catch up.
+    pub(crate) const fn is_administrative(&self) -> bool {
+        matches!(self, Self::Reconfigure(_) | Self::Transfer(_))
+    }
 }
 
 /// What makes a change idempotent: its place in a session.
@@ -109,6 +126,14 @@ pub enum Reason {
     TooManyUnacknowledged,
     /// There is no such thing here.
     NotFound,
+    /// The protocol does not offer it.
+    Unsupported,
+    /// Another change of the members is under way.
+    ChangeUnderWay,
+    /// Whoever was to be added did not catch up.
+    NotCaughtUp,
+    /// Leadership stays where it is.
+    NotTransferred,
 }
 
 impl Reason {
@@ -117,10 +142,14 @@ impl Reason {
         match self {
             Self::Malformed => 400,
             Self::NotFound => 404,
-            Self::AlreadyAcknowledged => 409,
+            Self::AlreadyAcknowledged
+            | Self::ChangeUnderWay
+            | Self::NotCaughtUp
+            | Self::NotTransferred => 409,
             Self::UnknownSession => 410,
             Self::TooLarge => 413,
             Self::TooManyUnacknowledged => 429,
+            Self::Unsupported => 501,
             Self::NotLeader | Self::Overloaded | Self::Unavailable => 503,
             Self::TooLate => 504,
         }
@@ -128,7 +157,14 @@ impl Reason {
 
     /// Whether the same request may fare better a moment later, or elsewhere.
     pub const fn is_passing(self) -> bool {
-        matches!(self, Self::NotLeader | Self::Overloaded | Self::Unavailable | Self::TooLate)
+        matches!(
+            self,
+            Self::NotLeader
+                | Self::Overloaded
+                | Self::Unavailable
+                | Self::TooLate
+                | Self::ChangeUnderWay
+        )
     }
 }
 
@@ -237,6 +273,13 @@ impl TryFrom<Body> for Reply {
             Body::No(refused) => Self::Refused(refused),
             Body::Unknown { error } => Self::Unknown(error),
         })
+    }
+}
+
+impl Reply {
+    /// Done, with nothing more to tell.
+    pub(crate) fn done() -> Self {
+        Self::Done(Answer { changed: true, ..Answer::default() })
     }
 }
 

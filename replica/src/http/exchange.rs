@@ -8,10 +8,14 @@ use consensus_core::{
     kv::{Change, CompareAndSwap},
 };
 use reqwest::{Client, Method, RequestBuilder, Url};
+use serde::Serialize;
 
-use super::api::{
-    Body, Call, DEADLINE_MS, FIRST_UNANSWERED, HOPS, LEADER, Numbered, Reason, Refused, Reply,
-    SEQUENCE, SESSION, Swap, to_text,
+use super::{
+    api::{
+        Body, Call, DEADLINE_MS, FIRST_UNANSWERED, HOPS, LEADER, Numbered, Reason, Refused, Reply,
+        SEQUENCE, SESSION, Swap, to_text,
+    },
+    members::{Members, Transfer},
 };
 
 /// How much longer than the server's deadline the client waits for the answer.
@@ -89,6 +93,14 @@ fn build(http: &Client, server: &str, call: &Call) -> Option<RequestBuilder> {
                 path.push("session");
                 (Method::POST, Bytes::new())
             }
+            Call::Reconfigure(change) => {
+                path.push("members");
+                (Method::POST, json(change))
+            }
+            Call::Transfer(to) => {
+                path.push("transfer");
+                (Method::POST, json(&Transfer { to: *to }))
+            }
             Call::Read { key, .. } => {
                 path.push("kv").push(std::str::from_utf8(key).ok()?);
                 (Method::GET, Bytes::new())
@@ -116,17 +128,38 @@ fn build(http: &Client, server: &str, call: &Call) -> Option<RequestBuilder> {
             }
         }
     };
-    if let Call::Read { consistency: Consistency::Stale, .. } = call {
-        url.set_query(Some("consistency=stale"));
+    if let Call::Read { consistency, .. } = call
+        && *consistency != Consistency::Linearizable
+    {
+        url.query_pairs_mut().append_pair("consistency", name(*consistency));
     }
     Some(http.request(method, url).body(body))
+}
+
+/// A consistency as the query names it.
+const fn name(consistency: Consistency) -> &'static str {
+    match consistency {
+        Consistency::Linearizable => "linearizable",
+        Consistency::Lease => "lease",
+        Consistency::Follower => "follower",
+        Consistency::Stale => "stale",
+    }
+}
+
+fn json(body: &impl Serialize) -> Bytes {
+    serde_json::to_vec(body).expect("what is asked for is plain JSON").into()
 }
 
 fn swap_body(CompareAndSwap { expected, value }: &CompareAndSwap) -> Bytes {
     let (expected, expected_base64) = expected.as_ref().map_or((None, None), to_text);
     let (value, value_base64) = to_text(value);
-    let swap = Swap { expected, expected_base64, value, value_base64 };
-    serde_json::to_vec(&swap).expect("a swap is plain JSON").into()
+    json(&Swap { expected, expected_base64, value, value_base64 })
+}
+
+/// Asks a server who the members are; `None` if it does not say.
+pub(crate) async fn members(http: &Client, server: &str, deadline: Duration) -> Option<Members> {
+    let asked = http.get(format!("http://{server}/v1/members")).timeout(deadline).send().await;
+    asked.ok()?.error_for_status().ok()?.json().await.ok()
 }
 
 async fn heard(response: reqwest::Response, call: &Call) -> Exchanged {
@@ -165,8 +198,8 @@ fn unheard(server: &str, call: &Call, error: &reqwest::Error) -> Reply {
 
 /// Nobody knows whether a change was done; a read changes nothing, whatever became of it.
 fn ambiguous(call: &Call, why: String) -> Reply {
-    match call {
-        Call::Read { .. } => Reply::Refused(Refused::new(Reason::TooLate, why)),
-        Call::Change(_) | Call::OpenSession => Reply::Unknown(why),
+    match call.is_read() {
+        true => Reply::Refused(Refused::new(Reason::TooLate, why)),
+        false => Reply::Unknown(why),
     }
 }

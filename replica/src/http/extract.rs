@@ -46,9 +46,14 @@ pub(crate) struct ReadQuery {
 impl Terms {
     /// Reads the headers.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Refused> {
+        Self::within(headers, DEFAULT_DEADLINE)
+    }
+
+    /// Reads the headers of a request that may take so long if it does not say how long.
+    pub(crate) fn within(headers: &HeaderMap, default: Duration) -> Result<Self, Refused> {
         let deadline = match number(headers, DEADLINE_MS)? {
             Some(millis) => Duration::from_millis(millis).min(MAX_DEADLINE),
-            None => DEFAULT_DEADLINE,
+            None => default,
         };
         let hops = number(headers, HOPS)?.unwrap_or(0);
         let hops = u32::try_from(hops).unwrap_or(u32::MAX);

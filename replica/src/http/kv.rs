@@ -1,4 +1,4 @@
-//! The key-value routes, the same at a replica and at the gateway.
+//! The key-value routes, the same at a replica and at the gateway; and what both can answer.
 
 use std::{future::Future, sync::Arc};
 
@@ -18,6 +18,7 @@ use consensus_core::{NodeId, kv::Operation};
 use super::{
     api::{Call, LEADER, Reason, Refused, Reply},
     extract::{self, MAX_BODY_BYTES, ReadQuery, Terms},
+    members::{self, Members},
 };
 
 /// Whoever can answer calls.
@@ -28,6 +29,9 @@ pub(crate) trait Serve: Send + Sync + 'static {
         call: Call,
         terms: Terms,
     ) -> impl Future<Output = (Reply, Option<NodeId>)> + Send;
+
+    /// Says who the members are, and where.
+    fn members(&self) -> impl Future<Output = Result<Members, Refused>> + Send;
 }
 
 /// The routes, to which the server adds its own.
@@ -37,6 +41,7 @@ pub(crate) fn routes<S: Serve>() -> Router<Arc<S>> {
         .route("/v1/kv/{key}/compare-and-swap", post(compare_and_swap::<S>))
         .route("/v1/test-and-set/{key}", post(test_and_set::<S>))
         .route("/v1/session", post(open_session::<S>))
+        .merge(members::routes::<S>())
         .fallback(async || Reply::Refused(Refused::new(Reason::NotFound, "there is no such path")))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
 }
@@ -99,7 +104,7 @@ fn named(key: Key) -> Result<String, Refused> {
     key.map(|Path(key)| key).map_err(|error| extract::malformed(&error.body_text()))
 }
 
-fn given(body: Body) -> Result<Bytes, Refused> {
+pub(crate) fn given(body: Body) -> Result<Bytes, Refused> {
     body.map_err(|error| match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Refused::new(Reason::TooLarge, error.body_text()),
         _ => extract::malformed(&error.body_text()),
@@ -111,7 +116,16 @@ async fn answer<S: Serve>(
     call: Result<Call, Refused>,
     headers: &HeaderMap,
 ) -> Response {
-    let (reply, leader) = match call.and_then(|call| Ok((call, Terms::of(headers)?))) {
+    answer_within(server, call, Terms::of(headers)).await
+}
+
+/// Answers a call on these terms, or says what is wrong with either.
+pub(crate) async fn answer_within<S: Serve>(
+    server: &S,
+    call: Result<Call, Refused>,
+    terms: Result<Terms, Refused>,
+) -> Response {
+    let (reply, leader) = match call.and_then(|call| Ok((call, terms?))) {
         Ok((call, terms)) => server.serve(call, terms).await,
         Err(refused) => (Reply::Refused(refused), None),
     };

@@ -32,6 +32,7 @@ use super::{
     extract::Terms,
     forward::{Forwarder, not_leader},
     kv::{self, Serve},
+    members::Members,
 };
 use crate::{
     clock,
@@ -120,6 +121,15 @@ impl Serve for Server {
         let reply = self.perform(&call, terms).await;
         (reply, self.status.borrow().leader)
     }
+
+    async fn members(&self) -> Result<Members, Refused> {
+        match self.inspect(None).await {
+            Some(Inspection { status, .. }) => {
+                Ok(Members::new(&status, &self.forwarder.view.borrow()))
+            }
+            None => Err(Refused::new(Reason::Unavailable, "the consensus loop does not answer")),
+        }
+    }
 }
 
 impl Server {
@@ -197,11 +207,14 @@ fn wanted(call: &Call, numbered: Option<Numbered>) -> Wanted {
             let query = KvQuery { key: key.clone() }.to_bytes();
             Wanted::Read { query, consistency: *consistency }
         }
+        Call::Reconfigure(change) => Wanted::Reconfigure(change.clone()),
+        Call::Transfer(to) => Wanted::Transfer(*to),
     }
 }
 
 fn reply(call: &Call, answer: Answer) -> Reply {
     match answer {
+        Answer::Done => Reply::done(),
         Answer::Read(bytes) => answered(bytes),
         Answer::Applied(SessionReply::Answered(bytes)) => answered(bytes),
         Answer::Applied(SessionReply::Opened(session)) => Reply::Opened(session),
@@ -223,15 +236,15 @@ fn reply(call: &Call, answer: Answer) -> Reply {
                 Refusal::Overloaded => Reason::Overloaded,
                 Refusal::TooLarge => Reason::TooLarge,
                 Refusal::Transferring(_) => Reason::NotLeader,
-                Refusal::Unsupported(_)
-                | Refusal::ChangeUnderWay(_)
-                | Refusal::BadChange(_)
-                | Refusal::NotCaughtUp(_)
-                | Refusal::NotTransferred(_) => Reason::Malformed,
+                Refusal::Unsupported(_) => Reason::Unsupported,
+                Refusal::ChangeUnderWay(_) => Reason::ChangeUnderWay,
+                Refusal::BadChange(_) => Reason::Malformed,
+                Refusal::NotCaughtUp(_) => Reason::NotCaughtUp,
+                Refusal::NotTransferred(_) => Reason::NotTransferred,
             };
             refused(reason, &why.to_string())
         }
-        Answer::Unknown => perhaps(call, "leadership was lost while the command was in the log"),
+        Answer::Unknown => perhaps(call, "leadership was lost before it was done"),
     }
 }
 
@@ -245,9 +258,9 @@ fn answered(bytes: Bytes) -> Reply {
 
 /// A read that was not answered did nothing; a change may have.
 fn perhaps(call: &Call, why: &str) -> Reply {
-    match call {
-        Call::Read { .. } => refused(Reason::TooLate, why),
-        Call::Change(_) | Call::OpenSession => Reply::Unknown(why.to_owned()),
+    match call.is_read() {
+        true => refused(Reason::TooLate, why),
+        false => Reply::Unknown(why.to_owned()),
     }
 }
 

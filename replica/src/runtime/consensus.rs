@@ -50,6 +50,13 @@ pub enum Item<P: Protocol> {
     },
     /// A client's request.
     Client(Request),
+    /// The failure detector changed its mind about a node.
+    Suspected {
+        /// Which.
+        node: NodeId,
+        /// Whether it seems dead.
+        suspected: bool,
+    },
     /// A question to the loop itself.
     Inspect(Inspect),
 }
@@ -164,6 +171,9 @@ impl<P: Protocol> Consensus<P> {
             Item::Peer { from, message, sync_ns } => (from, message, sync_ns),
             Item::Own { message, sync_ns } => (self.around.node, message, sync_ns),
             Item::Client(request) => return self.ask(request),
+            Item::Suspected { node, suspected } => {
+                return self.step(Input::Suspected { node, suspected }, Cause::default());
+            }
             Item::Inspect(inspect) => return self.inspect(inspect),
         };
         *cause = Cause { from: Some(from), sync_ns };
@@ -187,6 +197,8 @@ impl<P: Protocol> Consensus<P> {
         let (ask, query) = match wanted {
             Wanted::Propose(command) => (Ask::Propose(command), None),
             Wanted::Read { query, consistency } => (Ask::Read(consistency), Some(query)),
+            Wanted::Reconfigure(change) => (Ask::Reconfigure(change), None),
+            Wanted::Transfer(to) => (Ask::Transfer(to), None),
         };
         self.requests.insert(request, Pending { answer, query });
         self.step(Input::Ask { request, ask }, Cause::default());
@@ -316,8 +328,9 @@ impl<P: Protocol> Consensus<P> {
         let Some(Pending { answer, query }) = self.requests.remove(&request) else { return };
         let reply = match (outcome, query) {
             (Outcome::Readable, Some(query)) => Answer::Read(self.machine.machine().query(&query)),
+            (Outcome::Done, _) => Answer::Done,
             (Outcome::Refused(why), _) => Answer::Refused(why),
-            (Outcome::Unknown | Outcome::Done | Outcome::Readable, _) => Answer::Unknown,
+            (Outcome::Unknown | Outcome::Readable, _) => Answer::Unknown,
         };
         let _ = answer.send(reply);
     }
@@ -352,10 +365,12 @@ impl<P: Protocol> Consensus<P> {
         counters.applied_index.set(self.machine.applied());
         counters.epoch_round.set(now.epoch.round);
         counters.leads.set(u64::from(now.role == consensus_core::Role::Leader));
-        // Watchers care about who leads; how far the log is, they read when they want to know.
+        // Watchers care about who leads and who decides; how far the log is, they read when they want to know.
         status.send_if_modified(|before| {
-            let changed =
-                (before.role, before.epoch, before.leader) != (now.role, now.epoch, now.leader);
+            let changed = (before.role, before.epoch, before.leader)
+                != (now.role, now.epoch, now.leader)
+                || before.members != now.members
+                || before.learners != now.learners;
             *before = now;
             changed
         });
@@ -389,6 +404,10 @@ impl<P: Protocol> Loop for Inbox<Item<P>> {
 
     fn request(&self, request: Request) -> Result<(), NotTaken> {
         self.offer(Item::Client(request))
+    }
+
+    fn suspect(&self, node: NodeId, suspected: bool) -> Result<(), NotTaken> {
+        self.offer(Item::Suspected { node, suspected })
     }
 
     fn inspect(&self, inspect: Inspect) -> Result<(), NotTaken> {

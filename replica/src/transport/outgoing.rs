@@ -1,16 +1,25 @@
 //! The calling end: one task per peer keeps a stream to it alive.
+//!
+//! Peers come and go with the configuration: those that it names are called, and so is whoever the
+//! protocol has something to say to. A stream to somebody else ends once nothing was said on it for a
+//! while.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use consensus_core::NodeId;
 use faults::Channel;
 use prost::Message as _;
 use tokio::{
+    runtime::Handle,
     sync::{Notify, watch},
-    task::JoinSet,
     time::sleep,
 };
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 
 use super::{
@@ -31,6 +40,8 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// How long a peer may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a stream to somebody whom no configuration names outlives what was last said on it.
+const IDLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Everything that leaves for other replicas.
 #[derive(Debug)]
@@ -38,7 +49,17 @@ pub struct Outgoing {
     identity: Identity,
     links: Arc<Links>,
     counters: Arc<Counters>,
+    book: Mutex<Book>,
+    runtime: Handle,
+    stop: CancellationToken,
+}
+
+/// Whom to call, and where.
+#[derive(Debug, Default)]
+struct Book {
     peers: BTreeMap<NodeId, Arc<Peer>>,
+    /// Where gossip saw somebody last, called or not.
+    addresses: BTreeMap<NodeId, String>,
 }
 
 #[derive(Debug)]
@@ -48,34 +69,35 @@ struct Peer {
     address: watch::Sender<Option<String>>,
     /// The peer was heard of: it is worth calling at once.
     heard: Notify,
+    /// When something was last said to it.
+    used: Mutex<Instant>,
+    /// Ends the task that calls it.
+    end: CancellationToken,
 }
 
 impl Outgoing {
-    /// Starts the tasks that call these peers, as soon as their addresses are known.
-    pub fn start(
+    /// Calls nobody yet. Everything ends with `stop`.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn new(
         identity: Identity,
-        peers: impl Iterator<Item = NodeId>,
         links: Arc<Links>,
         counters: Arc<Counters>,
-        tasks: &mut JoinSet<()>,
+        stop: CancellationToken,
     ) -> Arc<Self> {
-        let peer = |node| {
-            let queue = Arc::new(FrameQueue::new());
-            let address = watch::Sender::new(None);
-            (node, Arc::new(Peer { node, queue, address, heard: Notify::new() }))
-        };
-        let peers = peers.map(peer).collect();
-        let outgoing = Arc::new(Self { identity, links, counters, peers });
-        for peer in outgoing.peers.values() {
-            let (outgoing, peer) = (Arc::clone(&outgoing), Arc::clone(peer));
-            tasks.spawn(async move { outgoing.keep_calling(&peer).await });
-        }
-        outgoing
+        let (book, runtime) = (Mutex::default(), Handle::current());
+        Arc::new(Self { identity, links, counters, book, runtime, stop })
     }
 
-    /// Learns where a peer is, as `host:port`; a new address is called at once.
+    /// Learns where a replica is, as `host:port`; one that is called is called there at once.
     pub fn locate(&self, node: NodeId, address: &str) {
-        if let Some(peer) = self.peers.get(&node) {
+        let mut book = self.book();
+        if book.addresses.get(&node).is_none_or(|known| known != address) {
+            book.addresses.insert(node, address.to_owned());
+        }
+        if let Some(peer) = book.peers.get(&node) {
             peer.address.send_if_modified(|known| {
                 let moved = known.as_deref() != Some(address);
                 if moved {
@@ -88,9 +110,56 @@ impl Outgoing {
 
     /// Learns that a peer is there: it has just called.
     pub fn heard_of(&self, node: NodeId) {
-        if let Some(peer) = self.peers.get(&node) {
+        if let Some(peer) = self.book().peers.get(&node) {
             peer.heard.notify_one();
         }
+    }
+
+    /// Calls these as soon as their addresses are known, and ends the streams to others on which
+    /// nothing was said for a while.
+    pub fn call_only(self: &Arc<Self>, named: &BTreeSet<NodeId>) {
+        let mut book = self.book();
+        for &node in named.iter().filter(|&&node| node != self.identity.node) {
+            self.peer(&mut book, node);
+        }
+        book.peers.retain(|node, peer| {
+            let keep = named.contains(node) || peer.last_used().elapsed() < IDLE_LIMIT;
+            if !keep {
+                tracing::info!(peer = %node, "no configuration names it: the stream to it ends");
+                peer.end.cancel();
+            }
+            keep
+        });
+    }
+
+    /// Who is called, ascending.
+    pub fn called(&self) -> Vec<NodeId> {
+        self.book().peers.keys().copied().collect()
+    }
+
+    /// The peer, which from now on is called.
+    fn peer(self: &Arc<Self>, book: &mut Book, node: NodeId) -> Arc<Peer> {
+        let Book { peers, addresses } = book;
+        let peer = peers.entry(node).or_insert_with(|| {
+            let peer = Arc::new(Peer {
+                node,
+                queue: Arc::new(FrameQueue::new()),
+                address: watch::Sender::new(addresses.get(&node).cloned()),
+                heard: Notify::new(),
+                used: Mutex::new(Instant::now()),
+                end: self.stop.child_token(),
+            });
+            let (outgoing, called) = (Arc::clone(self), Arc::clone(&peer));
+            self.runtime.spawn(async move {
+                called.end.run_until_cancelled(outgoing.keep_calling(&called)).await;
+            });
+            peer
+        });
+        Arc::clone(peer)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().expect("nobody panics while holding the address book")
     }
 
     async fn keep_calling(&self, peer: &Peer) {
@@ -155,10 +224,22 @@ impl Outgoing {
     }
 }
 
-impl Network for Outgoing {
+impl Peer {
+    fn last_used(&self) -> Instant {
+        *self.used.lock().expect("nobody panics while holding a time")
+    }
+
+    fn is_used(&self) {
+        *self.used.lock().expect("nobody panics while holding a time") = Instant::now();
+    }
+}
+
+/// The network of one consensus loop.
+impl Network for Arc<Outgoing> {
     fn send(&self, messages: &mut dyn Iterator<Item = Departure>) {
         for Departure { to, payload, sync_ns } in messages {
-            let Some(peer) = self.peers.get(&to) else { continue };
+            let peer = self.peer(&mut self.book(), to);
+            peer.is_used();
             let Identity { group, node, .. } = self.identity;
             let envelope = Envelope { group: group.0, from: node.0, sync_ns, payload };
             let frame = checksum::seal(|frame| {
@@ -172,5 +253,61 @@ impl Network for Outgoing {
                 counters.messages_dropped_total.add(queue.push(frame));
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use consensus_core::GroupId;
+
+    use super::*;
+
+    fn outgoing() -> Arc<Outgoing> {
+        let node = NodeId(1);
+        let cluster = "lab".to_owned();
+        let identity = Identity { cluster, group: GroupId(0), protocol: "raft", node };
+        let links = Arc::new(Links::new(node, None));
+        Outgoing::new(identity, links, Arc::default(), CancellationToken::new())
+    }
+
+    fn nodes<const N: usize>(numbers: [u64; N]) -> BTreeSet<NodeId> {
+        numbers.map(NodeId).into()
+    }
+
+    fn say(outgoing: &Arc<Outgoing>, to: u64) {
+        let departure = Departure { to: NodeId(to), payload: Bytes::new(), sync_ns: 0 };
+        outgoing.send(&mut [departure].into_iter());
+    }
+
+    #[tokio::test]
+    async fn whom_the_configuration_names_is_called_and_nobody_calls_itself() {
+        let outgoing = outgoing();
+        outgoing.call_only(&nodes([1, 2, 3]));
+        assert_eq!(outgoing.called(), [NodeId(2), NodeId(3)]);
+    }
+
+    #[tokio::test]
+    async fn a_newcomer_is_called_once_there_is_something_to_say() {
+        let outgoing = outgoing();
+        outgoing.locate(NodeId(9), "127.0.0.1:1");
+        assert!(outgoing.called().is_empty(), "to be there is no reason");
+        say(&outgoing, 9);
+        assert_eq!(outgoing.called(), [NodeId(9)]);
+        let address = outgoing.book().peers[&NodeId(9)].address.borrow().clone();
+        assert_eq!(address.as_deref(), Some("127.0.0.1:1"));
+    }
+
+    #[tokio::test]
+    async fn a_stream_to_a_removed_peer_ends_once_nothing_is_said_on_it() {
+        let outgoing = outgoing();
+        outgoing.call_only(&nodes([2, 3]));
+        let removed = Arc::clone(&outgoing.book().peers[&NodeId(3)]);
+        outgoing.call_only(&nodes([2]));
+        assert!(!removed.end.is_cancelled(), "it may still have to hear that it is removed");
+        *removed.used.lock().unwrap() -= IDLE_LIMIT;
+        outgoing.call_only(&nodes([2]));
+        assert!(removed.end.is_cancelled());
+        assert_eq!(outgoing.called(), [NodeId(2)]);
     }
 }

@@ -13,7 +13,11 @@ use consensus_raft::Raft;
 use faults::{LinkRule, LinkRules};
 use replica::{
     ReplicaError, Sampling,
-    http::{api::Reason, server::Report},
+    http::{
+        api::Reason,
+        members::{Members, Part},
+        server::Report,
+    },
     storage::StorageKind,
 };
 use serde_json::{Value, json};
@@ -248,4 +252,41 @@ async fn a_data_directory_is_held_by_one() {
     let cluster = Cluster::start(1, StorageKind::Memory).await;
     let second = replica::run::<Raft>(cluster.config(1)).await;
     assert!(matches!(second, Err(ReplicaError::Storage(StorageError::Locked(_)))), "{second:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_replica_says_who_the_members_are_and_where() {
+    let cluster = Cluster::start(3, StorageKind::Memory).await;
+    let leader = cluster.leader().await;
+    for node in cluster.nodes() {
+        let members = eventually("gossip knows everybody", async || {
+            let members: Members = cluster.ask(node, "/v1/members").await?;
+            members.known.iter().all(|known| known.state == "alive").then_some(members)
+        });
+        let members = members.await;
+        assert_eq!((members.according_to.0, members.leader), (node, Some(NodeId(leader))));
+        assert_eq!(members.voters, [NodeId(1), NodeId(2), NodeId(3)]);
+        let of_two = members.known.iter().find(|known| known.node == NodeId(2)).unwrap();
+        assert_eq!(of_two.part, Part::Voter);
+        assert_eq!(of_two.client_address, cluster.address(2).to_string());
+    }
+    assert_eq!(cluster.client().members().await.unwrap().leader, Some(NodeId(leader)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_makes_no_sense_to_an_administrator_is_one_sentence() {
+    let cluster = Cluster::start(1, StorageKind::Memory).await;
+    cluster.leader().await;
+    for (path, body, status, word) in [
+        ("/v1/members", "{}", 400, "whom to add"),
+        ("/v1/members", r#"{"dd": [3]}"#, 400, "unknown field"),
+        ("/v1/transfer", r#"{"to": 0}"#, 400, "node 0"),
+    ] {
+        let url = format!("http://{}{path}", cluster.address(1));
+        let answer = cluster.http.post(url).body(body).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path} {body}");
+        let answer: Value = answer.json().await.unwrap();
+        assert_eq!(answer["done"], "no");
+        assert!(answer["error"].as_str().unwrap().contains(word), "{answer}");
+    }
 }

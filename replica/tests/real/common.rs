@@ -19,6 +19,7 @@ use replica::{
     http::server::Report,
     storage::StorageKind,
 };
+use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -116,9 +117,13 @@ impl Cluster {
         task.await.unwrap().unwrap();
     }
 
-    pub async fn report(&self, node: u64) -> Option<Report> {
-        let url = format!("http://{}/v1/status?key=x", self.address(node));
+    pub async fn ask<T: DeserializeOwned>(&self, node: u64, path: &str) -> Option<T> {
+        let url = format!("http://{}{path}", self.address(node));
         self.http.get(url).send().await.ok()?.json().await.ok()
+    }
+
+    pub async fn report(&self, node: u64) -> Option<Report> {
+        self.ask(node, "/v1/status?key=x").await
     }
 
     /// The one that the replicas among `nodes` agree on, and that is one of them.
