@@ -7,7 +7,7 @@
 //!      +------- refused, or a leader or a higher ballot is heard of, or (leader) no quorum is heard
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use consensus_core::{
     Index, NodeId, Outcome, Payload, ReadRounds, Refusal,
@@ -16,10 +16,12 @@ use consensus_core::{
 };
 
 use crate::{
+    catchup::Catchup,
     message::{Message, Nack, PreCampaign, PreCampaignReply, Prepare, Promise},
     record::{Ballot, PValue},
     replica::{
-        Candidate, Follower, Leader, MultiPaxos, Out, PreCandidate, Proposal, Standing, Timer,
+        Candidate, Follower, Lagging, Leader, MultiPaxos, Out, PreCandidate, Proposal, Standing,
+        Timer,
     },
     replication::Progress,
 };
@@ -100,7 +102,8 @@ impl MultiPaxos {
         }
         // What it accepted itself stands in its log; the message carries the promise alone.
         let chosen_to = self.chosen_to;
-        let own = Promise { ballot, from, values: Vec::new(), next: None, chosen_to };
+        let own =
+            Promise { ballot, from, values: Vec::new(), next: None, chosen_to, compacted_to: 0 };
         out.send(me, Message::Promise(own));
     }
 
@@ -108,6 +111,8 @@ impl MultiPaxos {
     /// question is disregarded.
     ///
     /// A Prepare under the ballot promised already was repeated, or asks for the rest of an answer.
+    /// Where values were asked for that only the snapshot holds, the promise says so: left out, they
+    /// would be taken for free, and chosen twice.
     pub(crate) fn receive_prepare(&mut self, from: NodeId, prepare: Prepare, out: &mut Out) {
         let ballot = prepare.ballot;
         if ballot.owner() != from {
@@ -116,10 +121,6 @@ impl MultiPaxos {
         self.highest_seen = self.highest_seen.max(ballot);
         if ballot < self.promised {
             return self.refuse_ballot(from, ballot, out);
-        }
-        if prepare.from <= self.log.base().index {
-            // A promise that left the swallowed slots out would let them be chosen twice.
-            return self.refuse(format!("a promise to {from}: it lacks the snapshot"), out);
         }
         if ballot > self.promised {
             if self.is_loyal() {
@@ -131,8 +132,10 @@ impl MultiPaxos {
         }
         self.save(out);
         let (values, next) = self.log.batch(prepare.from..=Index::MAX, self.batch_limit());
-        let chosen_to = self.chosen_to;
-        let promise = Promise { ballot, from: prepare.from, values, next, chosen_to };
+        let dropped_to = self.log.dropped_to();
+        let compacted_to = if prepare.from <= dropped_to { dropped_to } else { 0 };
+        let (first, chosen_to) = (prepare.from, self.chosen_to);
+        let promise = Promise { ballot, from: first, values, next, chosen_to, compacted_to };
         out.send(from, Message::Promise(promise));
     }
 
@@ -143,10 +146,13 @@ impl MultiPaxos {
         if promise.ballot != self.promised {
             return;
         }
-        let (first, next) = (promise.from, promise.next);
+        let (first, next, compacted_to) = (promise.from, promise.next, promise.compacted_to);
         self.recover_values(promise, out);
         let known = self.chosen_to;
         let Standing::Candidate(candidate) = &mut self.standing else { return };
+        if compacted_to > candidate.compacted.map_or(known, |(to, _)| to) {
+            candidate.compacted = Some((compacted_to, from));
+        }
         let told = candidate.promises.entry(from).or_insert(0);
         if *told == Index::MAX || first > known.max(*told) + 1 {
             return; // repeated, or not what was asked
@@ -181,9 +187,8 @@ impl MultiPaxos {
         }
     }
 
-    /// Leads: proposes anew whatever earlier leaders may have chosen, fills the holes between with
-    /// no-ops, and proposes a no-op if there is nothing else, for only when slots of its own ballot
-    /// are chosen does it know every earlier choice ("Paxos Made Simple" §3).
+    /// Leads. Any replica may win, whatever it lacks; it takes over once it has what the promises
+    /// could not tell.
     fn win(&mut self, out: &mut Out) {
         let follower = Standing::Follower(Follower::default());
         let Standing::Candidate(candidate) = std::mem::replace(&mut self.standing, follower) else {
@@ -191,21 +196,20 @@ impl MultiPaxos {
         };
         self.apply_committed(out);
         let (ballot, first) = (self.promised, self.chosen_to + 1);
-        let recovered_to = candidate.recovered.last_key_value().map_or(0, |(&slot, _)| slot);
-        let inherited_to = self.log.last().max(recovered_to).max(first);
-        let mut uncommitted_bytes = 0;
-        for slot in first..=inherited_to {
-            let value = self.safe_value(slot, &candidate);
-            uncommitted_bytes += value.bytes();
-            self.put(PValue { slot, ballot, value });
-        }
-        let window: VecDeque<_> = (first..=inherited_to).map(|_| Proposal::default()).collect();
+        let (compacted_to, sender) = candidate.compacted.unwrap_or((0, self.membership.me()));
+        let lagging = Lagging {
+            compacted_to,
+            recovered: candidate.recovered,
+            catchup: Catchup::of_a_winner(compacted_to, first, sender),
+            unhelped: 0,
+        };
         self.standing = Standing::Leader(Box::new(Leader {
-            inherited_to,
-            window,
+            lagging: Some(Box::new(lagging)),
+            inherited_to: Index::MAX,
+            window: VecDeque::new(),
             offered: self.chosen_to,
             progress: self.membership.peers().map(|peer| Progress::new(peer, first)).collect(),
-            uncommitted_bytes,
+            uncommitted_bytes: 0,
             reads: ReadRounds::default(),
         }));
         out.note(Event::Elected { epoch: ballot.epoch() });
@@ -214,15 +218,63 @@ impl MultiPaxos {
         if self.config.settings.check_quorum {
             Self::arm(Timer::Quorum, self.config.settings.election_timeout.start, out);
         }
+        self.take_over(out);
+        self.catch_up(out);
+    }
+
+    /// Proposes anew whatever earlier leaders may have chosen, fills the holes between with no-ops,
+    /// and proposes a no-op if there is nothing else, for only when slots of its own ballot are
+    /// chosen does it know every earlier choice ("Paxos Made Simple" §3).
+    ///
+    /// Before everything is here of which a promise said only that it is chosen, it proposes nothing:
+    /// the other promises may tell of values for those slots that lost.
+    pub(crate) fn take_over(&mut self, out: &mut Out) {
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        if leader.lagging.as_ref().is_none_or(|lagging| lagging.compacted_to > self.chosen_to) {
+            return;
+        }
+        self.apply_committed(out);
+        let Some(lagging) = self.leading().and_then(|leader| leader.lagging.take()) else { return };
+        let (ballot, first) = (self.promised, self.chosen_to + 1);
+        let recovered_to = lagging.recovered.last_key_value().map_or(0, |(&slot, _)| slot);
+        let inherited_to = self.log.last().max(recovered_to).max(first);
+        let mut uncommitted_bytes = 0;
+        for slot in first..=inherited_to {
+            let value = self.safe_value(slot, &lagging.recovered);
+            uncommitted_bytes += value.bytes();
+            self.put(PValue { slot, ballot, value });
+        }
+        let Some(leader) = self.leading() else { return };
+        leader.inherited_to = inherited_to;
+        leader.window = (first..=inherited_to).map(|_| Proposal::default()).collect();
+        leader.offered = first - 1;
+        leader.uncommitted_bytes = uncommitted_bytes;
     }
 
     /// The value of the highest ballot that the promises and the own log tell of: if any value was
     /// chosen, it is that one (P2c). If they tell of none, none was chosen, and the slot is free.
-    fn safe_value(&self, slot: Index, candidate: &Candidate) -> Payload {
+    fn safe_value(&self, slot: Index, recovered: &BTreeMap<Index, PValue>) -> Payload {
         let own = self.log.get(slot).map(|slot| (slot.ballot, &slot.value));
-        let told = candidate.recovered.get(&slot).map(|pvalue| (pvalue.ballot, &pvalue.value));
+        let told = recovered.get(&slot).map(|pvalue| (pvalue.ballot, &pvalue.value));
         let best = own.into_iter().chain(told).max_by_key(|&(ballot, _)| ballot);
         best.map_or_else(Payload::noop, |(_, value)| value.clone())
+    }
+
+    /// At each heartbeat of a leader that has not taken over: it asks on, and gives up once nobody
+    /// helped it for an election timeout. Whoever holds the snapshot may be gone for good, and
+    /// without its promise the values themselves are recovered.
+    pub(crate) fn bear_lagging(&mut self, out: &mut Out) {
+        let settings = &self.config.settings;
+        let (longest, interval) = (settings.election_timeout.end, settings.heartbeat_interval);
+        let limit = longest.as_nanos().div_ceil(interval.as_nanos());
+        let Some(lagging) = self.leading().and_then(|leader| leader.lagging.as_mut()) else {
+            return;
+        };
+        lagging.unhelped += 1;
+        if u128::from(lagging.unhelped) > limit {
+            return self.become_follower(self.promised, None, out);
+        }
+        self.catch_up(out);
     }
 
     /// Another acceptor promised more, so its own ballot is dead. The next campaign goes above what

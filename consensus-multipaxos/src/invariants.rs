@@ -7,6 +7,7 @@ impl MultiPaxos {
     /// length of the log.
     pub(crate) fn check_invariants(&self) {
         let (base, last) = (self.log.base().index, self.log.last());
+        assert!(self.log.dropped_to() <= base, "only what a snapshot covers is dropped");
         assert!(base <= self.applied, "the base holds only what was applied");
         assert!(self.applied <= self.chosen_to, "only chosen values are applied");
         assert!(self.chosen_to <= last, "only slots with a value are known chosen");
@@ -35,8 +36,17 @@ impl MultiPaxos {
     fn check_leader(&self, leader: &Leader) {
         self.check_own_ballot();
         let last = self.log.last();
-        assert_eq!(leader.window.len() as u64, last - self.applied, "the window is the unapplied");
-        assert!(leader.inherited_to <= last, "what was inherited is proposed anew");
+        match &leader.lagging {
+            Some(lagging) => {
+                assert!(self.chosen_to < lagging.compacted_to, "it takes over as soon as it may");
+                assert!(leader.window.is_empty(), "nothing is proposed before the taking over");
+            }
+            None => {
+                let unapplied = last - self.applied;
+                assert_eq!(leader.window.len() as u64, unapplied, "the window is the unapplied");
+                assert!(leader.inherited_to <= last, "what was inherited is proposed anew");
+            }
+        }
         assert!(leader.offered <= last, "the disk is given no more than there is");
         for peer in &leader.progress {
             assert!(peer.next <= last + 1, "what is not in the log is not sent");

@@ -7,9 +7,9 @@
 //! from then on needs one round trip a slot, for as long as nobody makes a higher ballot. A value is
 //! chosen once a quorum of acceptors has accepted it under one ballot, on disk.
 //!
-//! Unlike in Raft, any replica may win, whatever it lacks, for the promises tell it; slots are chosen
-//! in any order, and wait for their predecessors only to be applied; and values keep no order among
-//! ballots along the log, so nothing is ever truncated.
+//! Unlike in Raft, any replica may win, whatever it lacks, for the promises tell it, or tell that only
+//! a snapshot can; slots are chosen in any order, and wait for their predecessors only to be applied;
+//! and values keep no order among ballots along the log, so nothing is ever truncated.
 //!
 //! The sources:
 //!
@@ -28,12 +28,12 @@
 //! | [`record`] | what is persisted | Simple §2.5, Complex §2.3 |
 //! | [`replica`] | the state, and the dispatch | Complex §2 |
 //! | `election` | timers, the round before a campaign, Prepare and Promise, winning, stepping down | Simple §2.2, §2.4, §3 |
-//! | `log` | the accepted values in memory | Complex §2.1 |
+//! | `log` | the accepted values in memory, and what of them may go | Complex §2.1 |
 //! | `replication` | proposing, Accept, acknowledgements, what is chosen | Simple §2.2, §3 |
 //! | `catchup` | proposing again what was lost, learning what was chosen | Simple §2.3, Live §2 |
 //! | `reads` | reads by a ballot-confirming round | Live §5.2 |
 //! | `membership` | who accepts, and how many suffice | Simple §2.2 |
-//! | `snapshot` | the base of the log | Live §5.5 |
+//! | `snapshot` | compacting the log, installing a peer's snapshot | Live §5.5 |
 //! | `invariants` | what must hold after every step | Simple §2.2 |
 //!
 //! The Raft crate has the same files, so that the two can be read side by side.
@@ -55,6 +55,7 @@
 //! | Accept (phase 2a) | replication | AppendEntries |
 //! | Accepted (phase 2b) | acknowledgement | AppendEntriesReply |
 //! | Learn, Learned | catching up | AppendEntriesRefusal, and AppendEntries again |
+//! | "compacted to", in Promise and Learned | a snapshot is needed | `next` before the log's first |
 //! | ballot-confirming round | read round | heartbeat round |
 //! | chosen | committed | committed |
 //! | inherited slots under the own ballot | `Event::CaughtUp` once chosen | the no-op of a new term |

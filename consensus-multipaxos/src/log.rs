@@ -1,8 +1,15 @@
-//! The accepted values in memory: the log tail since the base, holes allowed.
+//! The accepted values in memory: the log tail since the base with a margin before it, holes allowed.
+//!
+//! ```text
+//!             dropped_to     base            chosen_to         last
+//!                 |            |                 |               |
+//!   1 2 3 ... 40 41|42 43 .. 60|61 62 63 .. 70 71|72 73  .  75 76|
+//!   the snapshot   | the margin|  the log on disk, in which only what is not chosen has holes
+//! ```
 
 use std::{collections::VecDeque, ops::RangeInclusive};
 
-use consensus_core::{Index, Payload, SnapshotMeta};
+use consensus_core::{Index, Payload, SnapshotMeta, settings::ENTRY_OVERHEAD_BYTES};
 
 use crate::record::{Ballot, PValue};
 
@@ -28,33 +35,73 @@ pub(crate) struct Slot {
     pub value: Payload,
 }
 
+impl Slot {
+    /// What the slot costs in memory.
+    fn bytes(&self) -> usize {
+        self.value.bytes() + ENTRY_OVERHEAD_BYTES
+    }
+}
+
 /// The accepted values by slot.
 ///
-/// A slot's place is its distance from the base, so finding one costs no search. Invariants: the
-/// last place is never a hole, and no slot at or below the base is held.
+/// A slot's place is its distance from the first one held, so finding one costs no search.
+/// Invariants: the last place is never a hole, nor is any place up to the base, for what a snapshot
+/// covers is chosen.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Log {
     base: SnapshotMeta,
+    /// The last slot that is not held any more; at or before the base.
+    dropped_to: Index,
+    /// What the slots cost that are held although the base covers them.
+    margin_bytes: usize,
     slots: VecDeque<Option<Slot>>,
 }
 
 impl Log {
     /// An empty log after this base.
     pub const fn new(base: SnapshotMeta) -> Self {
-        Self { base, slots: VecDeque::new() }
+        Self { dropped_to: base.index, base, margin_bytes: 0, slots: VecDeque::new() }
     }
 
-    /// The snapshot from which the log goes on; index zero if there is none.
+    /// The snapshot from which the log on disk goes on; index zero if there is none.
     pub const fn base(&self) -> &SnapshotMeta {
         &self.base
     }
 
-    /// The highest slot with a value, or the base.
-    pub fn last(&self) -> Index {
-        self.base.index + self.slots.len() as Index
+    /// The last slot whose value only a snapshot tells, if any does; what comes later is held.
+    pub const fn dropped_to(&self) -> Index {
+        self.dropped_to
     }
 
-    /// What was accepted for a slot; nothing for holes and for what the base swallowed.
+    /// Makes a snapshot of what this log holds its base. What the base covers and its predecessor
+    /// did not costs `covered` bytes; no more than `retained` bytes of it stay, for laggards.
+    pub fn compact(&mut self, base: SnapshotMeta, covered: usize, retained: usize) {
+        debug_assert!(self.base.index < base.index && base.index <= self.last());
+        self.base = base;
+        self.margin_bytes += covered;
+        while self.margin_bytes > retained && self.dropped_to < self.base.index {
+            let dropped = self.slots.pop_front().flatten();
+            self.margin_bytes -= dropped.expect("what is applied is no hole").bytes();
+            self.dropped_to += 1;
+        }
+    }
+
+    /// Makes a peer's snapshot the base, and drops what it covers. What was accepted after it stays.
+    pub fn install(&mut self, base: SnapshotMeta) {
+        let covered = base.index.saturating_sub(self.dropped_to);
+        let held = self.slots.len().min(usize::try_from(covered).unwrap_or(usize::MAX));
+        self.slots.drain(..held);
+        self.dropped_to = base.index;
+        self.margin_bytes = 0;
+        self.base = base;
+    }
+
+    /// The highest slot with a value, or the base.
+    pub fn last(&self) -> Index {
+        self.dropped_to + self.slots.len() as Index
+    }
+
+    /// What was accepted for a slot; nothing for holes and for what was dropped.
     pub fn get(&self, slot: Index) -> Option<&Slot> {
         self.slots.get(self.place(slot)?)?.as_ref()
     }
@@ -86,7 +133,7 @@ impl Log {
     /// What was accepted for these slots; all of them are held.
     pub fn range(&self, slots: RangeInclusive<Index>) -> impl Iterator<Item = &Slot> {
         let (from, to) = slots.into_inner();
-        let start = self.place(from).expect("nothing is read at or before the base");
+        let start = self.place(from).expect("what was dropped is not read");
         let end = self.place(to + 1).expect("a range ends after it starts");
         self.slots.range(start..end).map(|slot| slot.as_ref().expect("no hole is read"))
     }
@@ -95,7 +142,7 @@ impl Log {
     /// them if the first was not.
     pub fn last_under(&self, ballot: Ballot, slots: RangeInclusive<Index>) -> Index {
         let (from, to) = slots.into_inner();
-        let start = self.place(from).expect("nothing is read at or before the base");
+        let start = self.place(from).expect("what was dropped is not read");
         let end = self.place(to.min(self.last()) + 1).unwrap_or(0);
         let under = |slot: &&Option<Slot>| slot.as_ref().is_some_and(|slot| slot.ballot == ballot);
         from - 1 + self.slots.range(start..end.max(start)).take_while(under).count() as Index
@@ -111,7 +158,7 @@ impl Log {
         let mut values = Vec::new();
         let mut bytes = 0;
         let to = self.last().min(*slots.end());
-        for slot in *slots.start()..=to {
+        for slot in (*slots.start()).max(self.dropped_to + 1)..=to {
             let Some(Slot { ballot, value }) = self.get(slot) else { continue };
             bytes += value.bytes();
             if values.len() == limit.entries || (bytes > limit.bytes && !values.is_empty()) {
@@ -140,7 +187,7 @@ impl Log {
     }
 
     fn place(&self, slot: Index) -> Option<usize> {
-        usize::try_from(slot.checked_sub(self.base.index + 1)?).ok()
+        usize::try_from(slot.checked_sub(self.dropped_to + 1)?).ok()
     }
 }
 
@@ -169,11 +216,37 @@ mod tests {
     }
 
     #[test]
-    fn holes_stay_holes_and_what_the_base_swallowed_stays_gone() {
+    fn holes_stay_holes_and_what_the_base_covers_stays_gone() {
         let log = log(10, &[13, 11, 9]);
         assert_eq!(log.last(), 13);
         assert!(log.get(11).is_some() && log.get(13).is_some());
         assert!(log.get(9).is_none() && log.get(12).is_none() && log.get(14).is_none());
+    }
+
+    #[test]
+    fn a_margin_before_the_base_stays_as_far_as_it_may() {
+        let cost = 3 + ENTRY_OVERHEAD_BYTES;
+        let base = |index| SnapshotMeta { index, ..SnapshotMeta::default() };
+        let mut log = log(10, &[11, 12, 13, 14, 16]);
+        log.compact(base(13), 3 * cost, 2 * cost);
+        assert_eq!((log.base().index, log.dropped_to(), log.last()), (13, 11, 16));
+        assert!(log.get(11).is_none() && log.get(12).is_some() && log.get(16).is_some());
+        log.compact(base(14), cost, cost - 1);
+        assert_eq!((log.base().index, log.dropped_to(), log.last()), (14, 14, 16));
+        assert_eq!(slots(log.batch(1..=99, ALL)), (vec![16], None));
+    }
+
+    #[test]
+    fn a_peers_snapshot_leaves_what_was_accepted_after_it() {
+        let base = |index| SnapshotMeta { index, ..SnapshotMeta::default() };
+        let mut log = log(0, &[1, 2, 5, 8]);
+        log.install(base(5));
+        assert_eq!((log.dropped_to(), log.last()), (5, 8));
+        assert!(log.get(5).is_none() && log.get(7).is_none() && log.get(8).is_some());
+        log.install(base(20));
+        assert_eq!((log.dropped_to(), log.last()), (20, 20));
+        log.put(21, BALLOT, value("abc"));
+        assert_eq!(log.last(), 21);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! The set is fixed for the cluster's life. A quorum of promises and a quorum of acceptances share an
 //! acceptor: it tells a new leader what an old one may have chosen ("Paxos Made Simple" §2.2, P2c).
 
-use consensus_core::{NodeId, quorum::majority};
+use std::collections::BTreeMap;
+
+use consensus_core::{Configuration, Index, NodeId, quorum::majority};
 
 /// The most acceptors that one log has: one bit each.
 const MAX_ACCEPTORS: usize = u64::BITS as usize;
@@ -38,6 +40,11 @@ impl Membership {
 
     pub fn contains(&self, node: NodeId) -> bool {
         self.acceptors.binary_search(&node).is_ok()
+    }
+
+    /// What a snapshot up to this slot tells of the acceptors, each by the first slot that it governs.
+    pub fn configurations_up_to(&self, _index: Index) -> BTreeMap<Index, Configuration> {
+        BTreeMap::from([(1, Configuration::of(self.acceptors.iter().copied()))])
     }
 
     /// How many acceptors decide: any two such groups share an acceptor.

@@ -57,7 +57,8 @@ pub struct Prepare {
 /// Phase 1b: "I accept nothing under a lower ballot any more; this I accepted so far."
 ///
 /// It names every accepted value from the asked slot on, the chosen ones too: a leader that is not
-/// told of a chosen slot takes it for free, and chooses twice.
+/// told of a chosen slot takes it for free, and chooses twice. Where an acceptor's log is compacted, it
+/// can name no values; then it says up to where, and nothing is free there.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
 pub struct Promise {
     /// The ballot promised.
@@ -75,6 +76,10 @@ pub struct Promise {
     /// Among the values, those up to this slot are chosen.
     #[prost(uint64, tag = "5")]
     pub chosen_to: Index,
+    /// Every slot up to here is chosen, and only a snapshot holds what; zero if the sender holds every
+    /// value that was asked for.
+    #[prost(uint64, tag = "6")]
+    pub compacted_to: Index,
 }
 
 /// Phase 2a: "accept these values for these consecutive slots."
@@ -130,16 +135,20 @@ pub struct Learn {
     pub from: Index,
 }
 
-/// The answer to [`Learn`]: chosen values of consecutive slots. What is chosen never changes, so
-/// this is true no matter when it arrives.
+/// The answer to [`Learn`]: chosen values of consecutive slots, from the asked one on. What is chosen
+/// never changes, so this is true no matter when it arrives.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
 pub struct Learned {
-    /// Chosen values, ascending, at least one.
+    /// Chosen values, ascending; none if the sender knows none, or holds them no more.
     #[prost(message, repeated, tag = "1")]
     pub values: Vec<PValue>,
     /// The sender knows every chosen value up to here; at least up to the last one sent.
     #[prost(uint64, tag = "2")]
     pub chosen_to: Index,
+    /// Only a snapshot holds what is chosen up to here, and the sender sees to it that it comes; zero
+    /// if the sender holds the asked slot.
+    #[prost(uint64, tag = "3")]
+    pub compacted_to: Index,
 }
 
 /// "I still lead, and this far everything is chosen": a heartbeat, with a number. A round of them
@@ -266,7 +275,11 @@ impl Validate for Promise {
         validate_numbers(&[self.chosen_to, self.next.unwrap_or(0)])?;
         validate_values(&self.values)?;
         let last = self.values.last().map_or(0, |value| value.slot);
-        if self.values.first().is_some_and(|value| value.slot < self.from)
+        let first = self.from.max(self.compacted_to.saturating_add(1));
+        if self.compacted_to > self.chosen_to {
+            return Err(DecodeError::Invalid("only what is chosen is compacted"));
+        }
+        if self.values.first().is_some_and(|value| value.slot < first)
             || self.next.is_some_and(|next| next <= last || self.values.is_empty())
         {
             return Err(DecodeError::Invalid("a promise answers from the asked slot on"));
@@ -318,11 +331,17 @@ impl Validate for Learned {
     fn validate(&self) -> Result<(), DecodeError> {
         validate_numbers(&[self.chosen_to])?;
         validate_values(&self.values)?;
-        let consecutive = self.values.windows(2).all(|pair| pair[0].slot + 1 == pair[1].slot);
-        match self.values.last() {
-            Some(last) if consecutive && last.slot <= self.chosen_to => Ok(()),
-            _ => Err(DecodeError::Invalid("chosen values are told without a gap")),
+        if self.values.windows(2).any(|pair| pair[0].slot + 1 != pair[1].slot) {
+            return Err(DecodeError::Invalid("chosen values are told without a gap"));
         }
+        let last = self.values.last().map_or(0, |value| value.slot);
+        if last.max(self.compacted_to) > self.chosen_to {
+            return Err(DecodeError::Invalid("only chosen values are told, and compacted"));
+        }
+        if self.compacted_to > 0 && !self.values.is_empty() {
+            return Err(DecodeError::Invalid("a snapshot comes in place of values"));
+        }
+        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     message::{MAX_VALUES, MAX_VALUES_BYTES, Message},
     record::{Ballot, Hard, PValue, Record, recover},
     replication::{Acknowledgement, Progress},
+    snapshot::Snapshots,
 };
 
 /// Where this protocol puts its effects.
@@ -77,6 +78,8 @@ pub struct MultiPaxos {
     pub(crate) chosen_to: Index,
     /// The last slot handed to the state machine; equal to `chosen_to` after each flush.
     pub(crate) applied: Index,
+    /// When the next snapshot is due.
+    pub(crate) snapshots: Snapshots,
 }
 
 /// What a replica does under the ballot it promised.
@@ -126,15 +129,34 @@ pub(crate) struct Candidate {
     pub promises: BTreeMap<NodeId, Index>,
     /// Per slot that is not known chosen, the value of the highest ballot among the promises.
     pub recovered: BTreeMap<Index, PValue>,
+    /// Up to where a promise told that everything is chosen, without telling what; and whose it was.
+    pub compacted: Option<(Index, NodeId)>,
+}
+
+/// What a winner knows that lacks slots of which only a snapshot tells what was chosen. It proposes
+/// nothing before it has them: it cannot tell what is free.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Lagging {
+    /// Everything up to here is chosen.
+    pub compacted_to: Index,
+    /// What the promises told of later slots.
+    pub recovered: BTreeMap<Index, PValue>,
+    /// How it gets what it lacks.
+    pub catchup: Catchup,
+    /// For how many heartbeats nobody helped it.
+    pub unhelped: u32,
 }
 
 /// What a leader knows; all of it ends with the ballot.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Leader {
-    /// The last slot proposed on winning. Whatever earlier leaders chose lies at or before it: once
-    /// everything up to it is chosen, the leader knows of every earlier choice, and never before.
+    /// What it must get before it takes over; none once it has.
+    pub lagging: Option<Box<Lagging>>,
+    /// The last slot proposed on taking over; [`Index::MAX`] before. Whatever earlier leaders chose
+    /// lies at or before it: once everything up to it is chosen, the leader knows of every earlier
+    /// choice, and never before.
     pub inherited_to: Index,
-    /// One proposal per slot, from `applied` + 1 to the end of the log.
+    /// One proposal per slot, from `applied` + 1 to the end of the log; none before it takes over.
     pub window: VecDeque<Proposal>,
     /// The last slot that it has asked its own disk for.
     pub offered: Index,
@@ -153,6 +175,13 @@ pub(crate) struct Proposal {
     pub request: Option<RequestId>,
     /// Who accepted it under the leader's ballot, on disk: one bit per acceptor.
     pub accepted_by: u64,
+}
+
+impl Leader {
+    /// Whether it proposes: it knows what is chosen, as far as the promises told.
+    pub const fn has_taken_over(&self) -> bool {
+        self.lagging.is_none()
+    }
 }
 
 impl Protocol for MultiPaxos {
@@ -189,6 +218,7 @@ impl Protocol for MultiPaxos {
             log: recovered.log,
             chosen_to: recovered.hard.chosen_to,
             applied: 0,
+            snapshots: Snapshots::default(),
         };
         replica.restore_base(recovered.base, out);
         replica.apply_committed(out);
@@ -218,7 +248,9 @@ impl Protocol for MultiPaxos {
             Input::Ask { request, ask: Ask::Transfer(_) } => {
                 out.refuse(request, Refusal::Unsupported("a transfer of leadership"));
             }
-            Input::Compacted(_) | Input::Staged { .. } | Input::Suspected { .. } => {}
+            Input::Compacted(snapshot) => self.compacted(snapshot, out),
+            Input::Staged { from, snapshot } => self.install(from, snapshot, out),
+            Input::Suspected { .. } => {}
         }
     }
 
@@ -241,7 +273,7 @@ impl Protocol for MultiPaxos {
             leader: self.leader(),
             commit: self.chosen_to,
             last: self.log.last(),
-            first: self.log.base().index + 1,
+            first: self.log.dropped_to() + 1,
             members: self.membership.acceptors().to_vec(),
             learners: Vec::new(),
             changing: false,
@@ -308,6 +340,10 @@ impl MultiPaxos {
             Standing::Leader(leader) => Some(leader),
             _ => None,
         }
+    }
+
+    pub(crate) const fn leads(&self) -> bool {
+        matches!(self.standing, Standing::Leader(_))
     }
 
     pub(crate) fn leader(&self) -> Option<NodeId> {

@@ -113,7 +113,8 @@ impl MultiPaxos {
             Standing::Leader(leader) if command.len() <= MAX_COMMAND_BYTES => {
                 let entries = self.log.last() - self.chosen_to;
                 let bytes = leader.uncommitted_bytes;
-                let room = self.config.settings.has_room(entries, bytes, command.len());
+                let room = leader.has_taken_over()
+                    && self.config.settings.has_room(entries, bytes, command.len());
                 (!room).then_some(Refusal::Overloaded)
             }
             Standing::Leader(_) => Some(Refusal::TooLarge),
@@ -139,6 +140,9 @@ impl MultiPaxos {
         let max_inflight = self.config.settings.max_inflight_batches;
         let (ballot, chosen_to, last) = (self.promised, self.chosen_to, self.log.last());
         let Standing::Leader(leader) = &mut self.standing else { return };
+        if !leader.has_taken_over() {
+            return;
+        }
         for peer in &mut leader.progress {
             // What is chosen needs no more acceptances; who lacks it learns it.
             peer.next = peer.next.max(chosen_to + 1);
@@ -165,6 +169,7 @@ impl MultiPaxos {
             let message = ReadRound { ballot, round, chosen_to: Some(chosen_to) };
             out.send_now(peer.peer, Message::ReadRound(message));
         }
+        self.bear_lagging(out);
     }
 
     /// Phase 2b: accepts the values, unless a higher ballot was promised.
@@ -192,17 +197,24 @@ impl MultiPaxos {
         self.put_all(first + held, ballot, values);
     }
 
-    /// Accepts a value for a slot, unless it is there.
+    /// Accepts a value for a slot, unless it is there, or the slot is known chosen.
+    ///
+    /// A chosen slot is acknowledged like any other, whether its value is held or only a snapshot
+    /// holds it. A leader in good standing proposes there what was chosen. One that was deposed
+    /// without knowing it may propose something else, if this acceptor learned the choice of a higher
+    /// ballot and promised it nothing. To count as having accepted that does no harm: whoever *made*
+    /// that choice asked a quorum without this acceptor, in which somebody accepts for the deposed
+    /// leader no more; and whoever asks this acceptor later is told the choice. So the quorums that
+    /// matter are those that they would be if it had accepted.
     fn accept_value(&mut self, slot: Index, ballot: Ballot, value: Payload) {
-        if slot <= self.log.base().index {
+        let held = self.log.get(slot);
+        if slot <= self.chosen_to {
+            let agrees = held.is_none_or(|held| ballot < held.ballot || held.value == value);
+            assert!(agrees, "another value is proposed for slot {slot}, which is chosen");
             return;
         }
-        if let Some(held) = self.log.get(slot) {
-            let replaceable = slot > self.chosen_to && held.ballot < ballot;
-            assert!(replaceable || held.value == value, "a chosen value would be replaced");
-            if held.ballot >= ballot {
-                return;
-            }
+        if let Some(held) = held.filter(|held| held.ballot >= ballot) {
+            return assert!(held.value == value, "slot {slot} has two values under one ballot");
         }
         self.put(PValue { slot, ballot, value });
     }
@@ -227,7 +239,7 @@ impl MultiPaxos {
         let last = self.log.last();
         let (to, accepted) = match &mut self.standing {
             Standing::Follower(follower) => (follower.leader, follower.acknowledgement.take()),
-            Standing::Leader(leader) if leader.offered < last => {
+            Standing::Leader(leader) if leader.has_taken_over() && leader.offered < last => {
                 let from = std::mem::replace(&mut leader.offered, last) + 1;
                 (Some(self.membership.me()), Some(Acknowledgement { from, to: last }))
             }
@@ -269,7 +281,6 @@ impl MultiPaxos {
     /// leader's ballot (at flush).
     pub(crate) fn advance_commit(&mut self, out: &mut Out) {
         let Standing::Leader(leader) = &self.standing else { return };
-        let inherited_to = leader.inherited_to;
         // Mostly the same acceptors accepted a slot and the next: a quorum is counted once.
         let mut quorum = None;
         let is_chosen = |&&Proposal { accepted_by, .. }: &&Proposal| {
@@ -281,7 +292,14 @@ impl MultiPaxos {
         let chosen = leader.window.iter().take_while(is_chosen).count() as u64;
         let (first, to) = (self.chosen_to + 1, self.applied + chosen);
         self.commit_to(to, out);
-        if (first..=to).contains(&inherited_to) {
+        self.note_caught_up(first, to, out);
+    }
+
+    /// These slots are now known chosen: if the last inherited one is among them, the leader knows
+    /// every earlier choice.
+    pub(crate) fn note_caught_up(&self, from: Index, to: Index, out: &mut Out) {
+        let Standing::Leader(leader) = &self.standing else { return };
+        if (from..=to).contains(&leader.inherited_to) {
             out.note(Event::CaughtUp { epoch: self.promised.epoch() });
         }
     }
@@ -301,20 +319,28 @@ impl MultiPaxos {
 
     /// Hands what is chosen to the state machine, in order (at flush).
     pub(crate) fn apply_committed(&mut self, out: &mut Out) {
+        if self.applied == self.chosen_to {
+            return;
+        }
+        let count = self.chosen_to - self.applied;
         let slots = (self.applied + 1..).zip(self.log.range(self.applied + 1..=self.chosen_to));
+        let mut bytes = 0;
         match &mut self.standing {
-            Standing::Leader(leader) => {
-                let bytes = &mut leader.uncommitted_bytes;
+            Standing::Leader(leader) if leader.has_taken_over() => {
                 out.apply_all(slots.zip(&leader.window).map(|((index, slot), proposal)| {
-                    *bytes -= slot.value.bytes();
+                    bytes += slot.value.bytes();
                     (index, slot.ballot.epoch(), slot.value.clone(), proposal.request)
                 }));
-                leader.window.drain(..(self.chosen_to - self.applied) as usize);
+                leader.uncommitted_bytes -= bytes;
+                leader.window.drain(..count as usize);
             }
-            _ => out.apply_all(
-                slots.map(|(index, slot)| (index, slot.ballot.epoch(), slot.value.clone(), None)),
-            ),
+            _ => out.apply_all(slots.map(|(index, slot)| {
+                bytes += slot.value.bytes();
+                (index, slot.ballot.epoch(), slot.value.clone(), None)
+            })),
         }
         self.applied = self.chosen_to;
+        self.snapshots.applied(count, bytes);
+        self.take_snapshot(out);
     }
 }

@@ -1,17 +1,114 @@
-//! The base of the log: the snapshot that stands for every slot before the first one held.
+//! The end of the log's beginning: snapshots of one's own, and those of others.
+//!
+//! A snapshot holds only what is chosen, so it never contradicts a log, and whoever made it, under
+//! whatever ballot, may be believed. What a log dropped because a snapshot holds it is still chosen:
+//! wherever an acceptor would name values, it says instead up to where it cannot (`Promise`,
+//! `Learned`), lest somebody takes those slots for free.
+//!
+//! ```text
+//! here         applied enough ──> TakeSnapshot ... Compacted ──> Base persisted, log trimmed
+//! a laggard    Learn ──> peer: SendSnapshot ... Staged ──> Base persisted, Restore
+//! ```
 
-use consensus_core::SnapshotMeta;
+use consensus_core::{
+    Index, NodeId, Outcome, SnapshotMeta, Write, event::Event, settings::ENTRY_OVERHEAD_BYTES,
+};
 
-use crate::replica::{MultiPaxos, Out};
+use crate::replica::{MultiPaxos, Out, Standing};
+
+/// When the next snapshot is due, and what becomes of the last.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Snapshots {
+    /// What the slots cost that were applied since the last snapshot was asked for.
+    applied_bytes: usize,
+    /// The snapshot that is being saved, and what the slots cost that it covers and the base does
+    /// not.
+    underway: Option<(SnapshotMeta, usize)>,
+}
+
+impl Snapshots {
+    /// So many slots with so many command bytes were applied.
+    pub const fn applied(&mut self, slots: u64, command_bytes: usize) {
+        self.applied_bytes += command_bytes + slots as usize * ENTRY_OVERHEAD_BYTES;
+    }
+}
 
 impl MultiPaxos {
     /// Starts the state machine from the base, if the log was ever compacted. What a snapshot holds
-    /// is applied, and so chosen.
+    /// is applied, and so chosen, whatever the hard state says: it may lag behind.
     pub(crate) fn restore_base(&mut self, base: Option<SnapshotMeta>, out: &mut Out) {
         let Some(base) = base else { return };
         debug_assert_eq!(self.log.base(), &base);
         self.chosen_to = self.chosen_to.max(base.index);
         self.applied = base.index;
         out.restore(base);
+    }
+
+    /// Has the state machine saved, if enough was applied since the last time and that is done with
+    /// (at flush, right after what was applied).
+    pub(crate) fn take_snapshot(&mut self, out: &mut Out) {
+        let limit = self.config.settings.snapshot_after_bytes;
+        if self.snapshots.applied_bytes <= limit || self.snapshots.underway.is_some() {
+            return;
+        }
+        let index = self.applied;
+        let last = self.log.get(index).expect("what is applied after the base is held");
+        let configurations = Box::new(self.membership.configurations_up_to(index));
+        let snapshot = SnapshotMeta { index, epoch: last.ballot.epoch(), configurations };
+        let covered = std::mem::take(&mut self.snapshots.applied_bytes);
+        self.snapshots.underway = Some((snapshot.clone(), covered));
+        out.take_snapshot(snapshot);
+    }
+
+    /// The snapshot that was asked for is durable: the log before it may go, on disk altogether and
+    /// in memory but for a margin. One that an installed snapshot overtook is of no use any more.
+    pub(crate) fn compacted(&mut self, snapshot: SnapshotMeta, out: &mut Out) {
+        let underway = self.snapshots.underway.take_if(|(underway, _)| *underway == snapshot);
+        let Some((_, covered)) = underway else { return };
+        let index = snapshot.index;
+        self.unsaved.push(Write::Base(snapshot.clone()));
+        self.log.compact(snapshot, covered, self.config.settings.retained_bytes);
+        out.note(Event::Compacted { index });
+    }
+
+    /// A peer's snapshot is here. It becomes the base, in one batch with the hard state, and the
+    /// state machine starts from it, unless all that it holds is known here already.
+    ///
+    /// Values accepted for later slots stay: this acceptor answers for them. Those for the slots it
+    /// covers go, and so do the hopes of requests that wait for them.
+    pub(crate) fn install(&mut self, from: NodeId, snapshot: SnapshotMeta, out: &mut Out) {
+        let index = snapshot.index;
+        if index <= self.chosen_to {
+            return;
+        }
+        let first = self.chosen_to + 1;
+        self.forget_proposals_to(index, out);
+        self.log.install(snapshot.clone());
+        self.snapshots = Snapshots::default();
+        (self.chosen_to, self.applied) = (index, index);
+        self.unsaved.push(Write::Base(snapshot.clone()));
+        self.save(out);
+        out.restore(snapshot);
+        out.note(Event::Installed { index, from });
+        self.note_caught_up(first, index, out);
+        self.learn_on(from, out);
+        self.take_over(out);
+    }
+
+    /// A leader may be told so of its own slots: an acceptor that did not promise it anything knew
+    /// them chosen. The snapshot tells that they are, and not what each request came to.
+    fn forget_proposals_to(&mut self, index: Index, out: &mut Out) {
+        let (applied, to) = (self.applied, index.min(self.log.last()));
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        if !leader.has_taken_over() {
+            return;
+        }
+        for slot in self.log.range(applied + 1..=to) {
+            leader.uncommitted_bytes -= slot.value.bytes();
+        }
+        for request in leader.window.drain(..(to - applied) as usize).filter_map(|p| p.request) {
+            out.reply(request, Outcome::Unknown);
+        }
+        leader.offered = leader.offered.max(index);
     }
 }

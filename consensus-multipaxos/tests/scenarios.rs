@@ -56,9 +56,9 @@ impl Script for PaxosScript {
             Message::Promise(m) => {
                 let next = m.next.map_or(String::new(), |next| format!(", more from {next}"));
                 let (ballot, values) = (text(m.ballot), pvalues(&m.values));
+                let (from, chosen_to, gone) = (m.from, m.chosen_to, compacted(m.compacted_to));
                 format!(
-                    "Promise {ballot} from {} [{values}]{next}, chosen to {}",
-                    m.from, m.chosen_to
+                    "Promise {ballot} from {from} [{values}]{next}, chosen to {chosen_to}{gone}"
                 )
             }
             Message::Accept(m) => {
@@ -70,7 +70,8 @@ impl Script for PaxosScript {
             Message::Nack(m) => format!("Nack {}, promised {}", text(m.ballot), text(m.promised)),
             Message::Learn(m) => format!("Learn from {}", m.from),
             Message::Learned(m) => {
-                format!("Learned [{}], chosen to {}", pvalues(&m.values), m.chosen_to)
+                let (values, gone) = (pvalues(&m.values), compacted(m.compacted_to));
+                format!("Learned [{values}], chosen to {}{gone}", m.chosen_to)
             }
             Message::ReadRound(m) => {
                 let told = m.chosen_to.map_or(String::new(), |to| format!(", chosen to {to}"));
@@ -92,6 +93,10 @@ impl Script for PaxosScript {
 
 fn text(ballot: Ballot) -> String {
     if ballot.is_nobodys() { "none".into() } else { ballot.epoch().to_string() }
+}
+
+fn compacted(to: u64) -> String {
+    if to == 0 { String::new() } else { format!(", compacted to {to}") }
 }
 
 fn pvalues(values: &[PValue]) -> String {

@@ -50,11 +50,14 @@ fn messages() -> impl Strategy<Value = Message> {
         ),
         (ballots(), 1u64..1_000)
             .prop_map(|(ballot, from)| Message::Prepare(Prepare { ballot, from })),
-        (ballots(), pvalues(1), 0u64..2_000, any::<bool>()).prop_map(
-            move |(ballot, values, chosen_to, more)| {
-                let (from, next) = (values[0].slot, more.then_some(last(&values) + 1));
+        (ballots(), pvalues(1), 0u64..2_000, any::<bool>(), 0u64..3).prop_map(
+            move |(ballot, values, chosen_to, more, asked_before)| {
+                let (first, next) = (values[0].slot, more.then_some(last(&values) + 1));
+                let compacted_to = if asked_before > 0 { chosen_to.min(first - 1) } else { 0 };
+                let from = first.saturating_sub(asked_before).max(1);
                 let ballot = higher(ballot);
-                Message::Promise(Promise { ballot, from, values, next, chosen_to })
+                let promise = Promise { ballot, from, values, next, chosen_to, compacted_to };
+                Message::Promise(promise)
             }
         ),
         (ballots(), 1u64..1_000, prop::collection::vec(values(), 1..6), 0u64..1_000).prop_map(
@@ -67,9 +70,10 @@ fn messages() -> impl Strategy<Value = Message> {
         }),
         ballots().prop_map(|ballot| Message::Nack(Nack { ballot, promised: higher(ballot) })),
         (1u64..1_000).prop_map(|from| Message::Learn(Learn { from })),
-        (pvalues(1), 0u64..9).prop_map(move |(values, more)| {
+        (pvalues(0), 0u64..9).prop_map(move |(values, more)| {
             let chosen_to = last(&values) + more;
-            Message::Learned(Learned { values, chosen_to })
+            let compacted_to = if values.is_empty() { more } else { 0 };
+            Message::Learned(Learned { values, chosen_to, compacted_to })
         }),
         (ballots(), 0u64..1_000, prop::option::of(0u64..1_000)).prop_map(
             |(ballot, round, chosen_to)| {
@@ -161,7 +165,14 @@ fn a_nack_names_a_higher_ballot() {
 
 #[test]
 fn a_promise_answers_what_was_asked() {
-    let promise = |values, next| Promise { ballot: BALLOT, from: 5, values, next, chosen_to: 0 };
+    let promise = |values, next| Promise {
+        ballot: BALLOT,
+        from: 5,
+        values,
+        next,
+        chosen_to: 0,
+        compacted_to: 0,
+    };
     let low = Ballot::new(1, NodeId(2));
     refused(Message::Promise(promise(vec![pvalue(4, low)], None)));
     refused(Message::Promise(promise(vec![pvalue(6, low), pvalue(6, low)], None)));
@@ -169,12 +180,23 @@ fn a_promise_answers_what_was_asked() {
     refused(Message::Promise(promise(Vec::new(), Some(9))));
     // Nobody accepts under a higher ballot than it promises.
     refused(Message::Promise(promise(vec![pvalue(6, Ballot::new(4, NodeId(2)))], None)));
+    // Only chosen slots are compacted, and no value is told of them.
+    let compacted = |chosen_to, compacted_to| {
+        let promise = promise(vec![pvalue(6, low)], None);
+        Message::Promise(Promise { chosen_to, compacted_to, ..promise })
+    };
+    refused(compacted(4, 5));
+    refused(compacted(6, 6));
+    refused(compacted(6, u64::MAX));
 }
 
 #[test]
 fn chosen_values_are_told_without_a_gap() {
-    let learned = |values, chosen_to| Message::Learned(Learned { values, chosen_to });
-    refused(learned(Vec::new(), 5));
-    refused(learned(vec![pvalue(1, BALLOT), pvalue(3, BALLOT)], 5));
-    refused(learned(vec![pvalue(1, BALLOT), pvalue(2, BALLOT)], 1));
+    let learned = |values, chosen_to, compacted_to| {
+        Message::Learned(Learned { values, chosen_to, compacted_to })
+    };
+    refused(learned(vec![pvalue(1, BALLOT), pvalue(3, BALLOT)], 5, 0));
+    refused(learned(vec![pvalue(1, BALLOT), pvalue(2, BALLOT)], 1, 0));
+    refused(learned(vec![pvalue(3, BALLOT)], 5, 2));
+    refused(learned(Vec::new(), 5, 6));
 }
