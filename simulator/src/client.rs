@@ -167,6 +167,7 @@ impl Client {
             Answer::Refused(Refusal::Transferring(next)) => self.redirect(now, Some(next), model),
             Answer::Refused(why) => self.give_up(now, &why.to_string()),
             Answer::Unreachable => self.fail_over(now, "nobody listened", model),
+            Answer::Done => self.give_up(now, "it was asked for no change of the members"),
             Answer::Unknown => self.doubt(now, "leadership was lost", model),
             Answer::Reset => self.doubt(now, "the connection broke", model),
         }

@@ -9,6 +9,7 @@ use crate::{
     client::ClientModel,
     disk::DiskModel,
     network::{NetworkModel, WireMode},
+    snapshots::SnapshotModel,
 };
 
 /// Everything that a run depends on: equal configurations give equal recordings.
@@ -24,6 +25,8 @@ pub struct SimulationConfig {
     pub network: NetworkModel,
     /// How the disks behave.
     pub disk: DiskModel,
+    /// How snapshots are carried from replica to replica.
+    pub snapshots: SnapshotModel,
     /// How the clients try.
     pub clients: ClientModel,
     /// How long a client tries that carries out a step of the schedule (`put`).
@@ -74,6 +77,7 @@ impl SimulationConfig {
             settings: Settings::new(NodeId(1), vec![NodeId(1)]),
             network: NetworkModel::lan(),
             disk: DiskModel::default(),
+            snapshots: SnapshotModel::default(),
             clients: ClientModel::default(),
             put_timeout: Duration::from_secs(30),
             processor: ProcessorModel::default(),

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use consensus_core::{Disk, Draw, NodeId, Protocol, Time, Write, storage::MemoryDisk};
+use consensus_core::{Disk, Draw, Index, NodeId, Protocol, Time, Write, storage::MemoryDisk};
 
 use crate::latency::Latency;
 
@@ -15,6 +15,8 @@ pub struct DiskModel {
     pub stall: Option<Stall>,
     /// A batch that no message waits for is synced when it has grown this old.
     pub age: Duration,
+    /// The bytes per second at which snapshots, and chunks of them, are written beside the log.
+    pub bytes_per_s: u64,
 }
 
 /// A sync that takes much longer than the others.
@@ -30,7 +32,7 @@ impl Default for DiskModel {
     /// A drive of a small virtual machine: around 100 µs a sync, and no stalls.
     fn default() -> Self {
         let sync = Latency::LogNormal { median: Duration::from_micros(100), sigma: 0.25 };
-        Self { sync, stall: None, age: Duration::from_millis(100) }
+        Self { sync, stall: None, age: Duration::from_millis(100), bytes_per_s: 200_000_000 }
     }
 }
 
@@ -73,6 +75,7 @@ pub(crate) struct Barrier<P: Protocol> {
     waiting: VecDeque<Waiting<P>>,
     oldest_unsynced: Option<Time>,
     syncs: u64,
+    chores: u64,
     crashes: u64,
 }
 
@@ -88,6 +91,7 @@ impl<P: Protocol> Barrier<P> {
             waiting: VecDeque::new(),
             oldest_unsynced: None,
             syncs: 0,
+            chores: 0,
             crashes: 0,
         }
     }
@@ -137,6 +141,18 @@ impl<P: Protocol> Barrier<P> {
         let batches = usize::try_from(upto - self.durable).expect("batches are held in memory");
         self.disk.sync(batches);
         self.durable = upto;
+    }
+
+    /// How long it takes to write so many bytes beside the log, and to sync them.
+    pub(crate) fn chore(&mut self, bytes: usize, model: &DiskModel) -> Duration {
+        self.chores += 1;
+        let written = bytes as f64 / model.bytes_per_s.max(1) as f64;
+        Duration::from_secs_f64(written) + model.draw(self.draw.of("chore").at(self.chores))
+    }
+
+    /// The last position that the durable base of the log includes.
+    pub(crate) fn base(&self) -> Option<Index> {
+        self.disk.durable().base.as_ref().map(|base| base.index)
     }
 
     /// Takes the next message that no longer waits.

@@ -12,6 +12,8 @@ pub(crate) enum Event<P: Protocol> {
     HandOver(Frame),
     /// A message between replicas arrives as bytes, perhaps damaged.
     Frame(Frame),
+    /// A part of a snapshot arrives, or an answer to one, perhaps damaged.
+    Parcel { way: Way, bytes: Bytes },
     /// A gossip datagram arrives, perhaps damaged.
     Datagram { way: Way, bytes: Bytes },
     /// Something ends inside one incarnation of a replica.
@@ -59,6 +61,10 @@ pub(crate) enum Local<T> {
     Work,
     /// Gossip's tick.
     Gossip,
+    /// What the disk does beside the log.
+    Chore,
+    /// The patience with a peer that does not acknowledge a snapshot.
+    Resend,
 }
 
 /// A client's request on its way to a replica.
@@ -99,6 +105,8 @@ pub(crate) enum Answer {
     Applied(Reply),
     /// The read was served.
     Read(Bytes),
+    /// The change of the members, or of the leader, is done.
+    Done,
     /// The try was certainly not done.
     Refused(Refusal),
     /// Nobody listened: certainly not done.

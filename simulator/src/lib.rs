@@ -17,6 +17,7 @@
 //! | faults on links | on the encoded bytes, through each replica's own link shim; damage is found by the CRC-32C and dropped | [`faults::LinkShim`] |
 //! | the disk | batches share a sync; durable messages wait for it; a crash keeps a drawn prefix of what was not synced | [`DiskModel`] |
 //! | the processor | each input occupies the consensus loop, and each request a front end, for a time; what comes meanwhile queues, up to a bound | [`ProcessorModel`] |
+//! | snapshots | saved beside the log, which takes a time that grows with their size; carried in chunks over the links with their faults, and resumed where they broke | [`SnapshotModel`] |
 //! | timers | drawn from the protocol's range, keyed by (seed, node, timer, how-many-th arming) | |
 //! | clients | an open loop of arrivals; redirects, back-off, retries under one session and number, honest outcomes | [`ClientModel`] |
 //! | a pause | the replica handles nothing; its inbox, its timers and its datagrams pile up | |
@@ -29,7 +30,7 @@
 //! # The map
 //!
 //! `run` leads a run from the first election to the last agreement; `world` processes the events
-//! that `queue` holds; `node` drives one replica with its `disk`, `timers`, `machine` and
+//! that `queue` holds; `node` drives one replica with its `disk`, `timers`, `machine`, `snapshots` and
 //! `membership` (gossip), all of which act through their `surroundings`; `network` carries
 //! messages; `client` is one client and `clients` all of them; `recording` is what a run leaves
 //! behind, and `digest` its fingerprint.
@@ -48,6 +49,7 @@ mod node;
 mod queue;
 mod recording;
 mod run;
+mod snapshots;
 mod surroundings;
 mod timers;
 #[cfg(test)]
@@ -62,3 +64,4 @@ pub use machine::Machine;
 pub use network::{NetworkModel, WireMode};
 pub use recording::{Counters, FinalState, Recording, Struck};
 pub use run::{run, run_on};
+pub use snapshots::SnapshotModel;

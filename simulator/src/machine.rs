@@ -1,5 +1,7 @@
 //! What a replica's log drives: the state machine behind its sessions.
 
+use std::io;
+
 use bytes::Bytes;
 use consensus_core::{
     Index, StateMachine,
@@ -27,6 +29,16 @@ pub trait Machine: Default + Send + 'static {
 
     /// A digest of the whole state: equal states give equal digests.
     fn digest(&self) -> u64;
+
+    /// The whole state, sessions included, as a snapshot holds it.
+    fn save(&self) -> Bytes;
+
+    /// The state that [`save`](Self::save) wrote.
+    ///
+    /// # Errors
+    ///
+    /// If nobody wrote it.
+    fn load(bytes: &Bytes) -> io::Result<Self>;
 }
 
 impl Machine for Sessions<KeyValue> {
@@ -53,5 +65,15 @@ impl Machine for Sessions<KeyValue> {
 
     fn digest(&self) -> u64 {
         Self::digest(self)
+    }
+
+    fn save(&self) -> Bytes {
+        let mut bytes = Vec::new();
+        Self::save(self, &mut bytes).expect("a Vec takes every write");
+        bytes.into()
+    }
+
+    fn load(bytes: &Bytes) -> io::Result<Self> {
+        Self::load(&mut &bytes[..])
     }
 }

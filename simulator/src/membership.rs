@@ -20,6 +20,14 @@ const SOCKET_BUFFER: usize = 128;
 /// Gossip's port.
 const PORT: u16 = 7_946;
 
+/// What gossip makes of another replica, for the protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Suspicion {
+    pub(crate) node: NodeId,
+    /// Whether it seems dead.
+    pub(crate) suspected: bool,
+}
+
 /// A replica's gossip and what it waits for.
 pub(crate) struct Membership {
     me: NodeId,
@@ -66,7 +74,7 @@ impl Membership {
         now: Time,
         status: impl FnOnce() -> Status,
         around: &mut Surroundings<P>,
-    ) {
+    ) -> Vec<Suspicion> {
         while let Some((from, bytes)) = self.unread.pop_front() {
             self.gossip.receive(now, address(from), &bytes, &mut self.outbox);
         }
@@ -79,7 +87,7 @@ impl Membership {
                 .expect("a replica says nothing of itself that gossip refuses");
             self.gossip.tick(now, &mut self.outbox);
         }
-        self.carry_out(now, around);
+        self.carry_out(now, around)
     }
 
     /// Whom this replica believes alive, itself included.
@@ -87,9 +95,20 @@ impl Membership {
         self.gossip.alive().map(|member| member.node).collect()
     }
 
-    fn carry_out<P: Protocol>(&mut self, now: Time, around: &mut Surroundings<P>) {
+    fn carry_out<P: Protocol>(
+        &mut self,
+        now: Time,
+        around: &mut Surroundings<P>,
+    ) -> Vec<Suspicion> {
+        let mut suspicions = Vec::new();
         for effect in self.outbox.drain() {
-            let Effect::Send { to, datagram } = effect else { continue };
+            let (to, datagram) = match effect {
+                Effect::Send { to, datagram } => (to, datagram),
+                Effect::Event(event) => {
+                    suspicions.extend(suspicion(event).filter(|about| about.node != self.me));
+                    continue;
+                }
+            };
             let Some(to) = node_at(to).filter(|&to| to != self.me) else { continue };
             around.recorder.counters(self.me).datagrams += 1;
             let way = Way { from: self.me, to };
@@ -101,6 +120,21 @@ impl Membership {
             let (node, incarnation) = (self.me, self.incarnation);
             around.queue.push(next, Event::Local { node, incarnation, what: Local::Gossip });
         }
+        suspicions
+    }
+}
+
+/// What a change of gossip's view says of a replica's life.
+const fn suspicion(event: gossip::Event) -> Option<Suspicion> {
+    let node = event.node();
+    match event {
+        gossip::Event::Suspected { .. }
+        | gossip::Event::Died { .. }
+        | gossip::Event::Left { .. } => Some(Suspicion { node, suspected: true }),
+        gossip::Event::Joined { .. } | gossip::Event::Refuted { .. } => {
+            Some(Suspicion { node, suspected: false })
+        }
+        gossip::Event::Updated { .. } => None,
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     latency::Latency,
     queue::Queue,
     recording::place,
+    snapshots::{Parcel, SnapshotModel},
 };
 
 /// How long messages are under way.
@@ -86,14 +87,24 @@ struct Link {
     datagrams: Draw,
     /// How many datagrams were sent.
     flown: u64,
+    parcels: Draw,
+    /// How many parcels were sent.
+    posted: u64,
 }
 
 impl Network {
     pub(crate) fn new(model: NetworkModel, nodes: u64, seed: Draw, wire: WireMode) -> Self {
         let link = |number: u64| {
             let draw = seed.of("link").at(1 + number / nodes).at(1 + number % nodes);
-            let (stream, datagrams) = (draw.of("stream"), draw.of("datagrams"));
-            Link { stream, streamed: 0, last_arrival: Time::ZERO, datagrams, flown: 0 }
+            Link {
+                stream: draw.of("stream"),
+                streamed: 0,
+                last_arrival: Time::ZERO,
+                datagrams: draw.of("datagrams"),
+                flown: 0,
+                parcels: draw.of("parcels"),
+                posted: 0,
+            }
         };
         Self {
             model,
@@ -183,6 +194,33 @@ impl Network {
             let at = now + after + latency.draw(link.datagrams.at(link.flown));
             queue.push(at, Event::Datagram { way, bytes });
         }
+    }
+
+    /// Sends a part of a snapshot, on a stream of its own, so that a large one holds no message up;
+    /// says how many bytes it has.
+    pub(crate) fn post<P: Protocol>(
+        &mut self,
+        now: Time,
+        way: Way,
+        parcel: &Parcel,
+        model: &SnapshotModel,
+        queue: &mut Queue<Event<P>>,
+    ) -> u64 {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&[0; CHECKSUM_BYTES]);
+        parcel.encode_to(&mut self.scratch);
+        let length = self.scratch.len();
+        let frame = seal(&mut self.scratch);
+        let shim = &mut self.shims[place(way.from)];
+        for Delivery { after, bytes } in shim.send(now, way.to, Channel::Consensus, frame) {
+            let latency = self.model.between(way);
+            let link = &mut self.links[number(way, self.nodes)];
+            link.posted += 1;
+            let under_way = latency.draw(link.parcels.at(link.posted));
+            let at = now + after + under_way + model.transmission(length);
+            queue.push(at, Event::Parcel { way, bytes });
+        }
+        length as u64
     }
 
     /// How long the next message to or from a client is under way.

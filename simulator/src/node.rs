@@ -2,18 +2,21 @@
 //! contract in [`consensus_core`]'s documentation says.
 
 mod effects;
+mod snapshots;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use consensus_core::{Input, NodeId, Outbox, Protocol, Refusal, RequestId, Status, Time};
 
+use self::snapshots::Chore;
 use crate::{
     disk::Barrier,
     event::{Answer, Attempt, Event, Local, Request},
     machine::Machine,
-    membership::Membership,
+    membership::{Membership, Suspicion},
     recording::Cause,
+    snapshots::{Parcel, Sendings, Shelf},
     surroundings::Surroundings,
     timers::{Look, Timers},
 };
@@ -31,6 +34,7 @@ pub(crate) struct Node<P: Protocol, M> {
     config: P::Config,
     incarnation: u64,
     barrier: Barrier<P>,
+    shelf: Shelf,
     timers: Timers<P::Timer>,
     running: Option<Running<P, M>>,
     activity: Activity,
@@ -52,6 +56,12 @@ struct Running<P: Protocol, M> {
     /// Clients' requests keep the front end busy until then.
     front_end_until: Time,
     membership: Option<Membership>,
+    /// What the disk does beside the log, the oldest first, and until when.
+    chores: VecDeque<Chore>,
+    chores_until: Time,
+    sendings: Sendings,
+    /// When an event comes that looks after what is being sent.
+    resend_at: Option<Time>,
 }
 
 /// Whether a replica that is up gets to run.
@@ -72,8 +82,19 @@ enum Ended {
 
 /// Something that waits in the inbox.
 enum Incoming<P: Protocol> {
-    Message { from: NodeId, message: P::Message, waited_ns: u64 },
+    Message {
+        from: NodeId,
+        message: P::Message,
+        waited_ns: u64,
+    },
     Request(Request),
+    /// Something about a snapshot, for the driver.
+    Parcel {
+        from: NodeId,
+        parcel: Parcel,
+    },
+    /// What the driver tells the protocol of its own accord.
+    Driver(Input<P>),
 }
 
 /// A request that was handed to the protocol.
@@ -95,6 +116,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             config,
             incarnation: 0,
             barrier,
+            shelf: Shelf::default(),
             timers,
             running: None,
             activity: Activity::Awake,
@@ -140,6 +162,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         }
         self.incarnation += 1;
         self.activity = Activity::Awake;
+        self.reclaim();
         let disk = self.barrier.recover();
         let config = self.config.clone();
         let protocol = P::recover(config, self.incarnation, now, disk, &mut self.outbox);
@@ -153,6 +176,10 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             called_back: false,
             front_end_until: now,
             membership: None,
+            chores: VecDeque::new(),
+            chores_until: now,
+            sendings: Sendings::default(),
+            resend_at: None,
         });
         self.carry_out(now, Cause::NONE, around);
         self.join(now, around);
@@ -181,7 +208,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         self.timers.clear();
         let queued = running.inbox.iter().filter_map(|incoming| match incoming {
             Incoming::Request(request) => Some(request.attempt),
-            Incoming::Message { .. } => None,
+            Incoming::Message { .. } | Incoming::Parcel { .. } | Incoming::Driver(_) => None,
         });
         let asked = running.pending.values().map(|pending| pending.attempt);
         for attempt in asked.chain(queued) {
@@ -218,6 +245,21 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         }
         running.inbox.push_back(Incoming::Message { from, message, waited_ns });
         self.wake(now, around);
+    }
+
+    /// A part of a snapshot arrives, or an answer to one.
+    pub(crate) fn unpack(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        parcel: Parcel,
+        around: &mut Surroundings<P>,
+    ) {
+        let Some(running) = &mut self.running else { return };
+        if running.inbox.len() < INBOX {
+            running.inbox.push_back(Incoming::Parcel { from, parcel });
+            self.wake(now, around);
+        }
     }
 
     /// A gossip datagram arrives.
@@ -291,6 +333,8 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             Local::Sync => self.barrier.finish_sync(),
             Local::Work => running.called_back = false,
             Local::Age => {}
+            Local::Chore => self.finish_chore(now, around),
+            Local::Resend => return self.resend(now, around),
             Local::Gossip => return self.gossip(now, around),
             Local::Timer(timer) => match self.timers.look(now, timer) {
                 Look::Idle => return,
@@ -312,12 +356,22 @@ impl<P: Protocol, M: Machine> Node<P, M> {
 
     /// Gossip has a thread of its own: it does not wait for the replica's work, only for a pause.
     fn gossip(&mut self, now: Time, around: &mut Surroundings<P>) {
-        let Some(Running { membership: Some(membership), protocol, .. }) = &mut self.running else {
+        let Some(running) = &mut self.running else { return };
+        let (Some(membership), protocol) = (&mut running.membership, &running.protocol) else {
             return;
         };
-        if self.activity == Activity::Awake {
-            membership.run(now, || protocol.status(), around);
+        if self.activity == Activity::Paused {
+            return;
         }
+        let suspicions = membership.run(now, || protocol.status(), around);
+        if suspicions.is_empty() {
+            return;
+        }
+        let told = suspicions.into_iter().map(|Suspicion { node, suspected }| {
+            Incoming::Driver(Input::Suspected { node, suspected })
+        });
+        running.inbox.extend(told);
+        self.wake(now, around);
     }
 
     /// Does whatever there is to do, in the contract's order: what the disk completed, the inbox,
@@ -370,6 +424,17 @@ impl<P: Protocol, M: Machine> Node<P, M> {
                 Incoming::Message { from, message, waited_ns } => {
                     cause = Cause { from: Some(from), sync_ns: waited_ns };
                     Input::Receive { from, message }
+                }
+                Incoming::Parcel { from, parcel } => {
+                    self.take_parcel(*clock, from, parcel, around);
+                    continue;
+                }
+                Incoming::Driver(input) => {
+                    cause = match &input {
+                        Input::Staged { from, .. } => Cause { from: Some(*from), sync_ns: 0 },
+                        _ => Cause::NONE,
+                    };
+                    input
                 }
                 Incoming::Request(Request { attempt, ask, query }) => {
                     cause = Cause::NONE;

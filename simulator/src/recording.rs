@@ -9,7 +9,7 @@ use consensus_core::{
 
 use faults::{Action, Resolved, links};
 
-use crate::digest::Trace;
+use crate::{digest::Trace, machine::Machine};
 
 /// Everything that a run showed. Two runs of the same configuration give equal recordings.
 #[derive(Clone, PartialEq, Debug)]
@@ -24,6 +24,8 @@ pub struct Recording {
     pub samples: Vec<Sample>,
     /// What each replica cost, by node.
     pub counters: Vec<Counters>,
+    /// What the replicas held when they saved a snapshot, and when they loaded one.
+    pub states: Vec<FinalState>,
     /// Each replica's state at the end, by node.
     pub finals: Vec<FinalState>,
     /// What the schedule turned out to be: who was hit, and when, since `ready`.
@@ -92,13 +94,31 @@ pub struct Counters {
     pub corrupt: u64,
     /// Messages dropped because its inbox was full.
     pub overflowed: u64,
+    /// Parts of snapshots sent, offers and answers included.
+    pub parcels: u64,
+    /// Their encoded bytes, checksums included.
+    pub parcel_bytes: u64,
+    /// Snapshots of which a peer acknowledged the whole.
+    pub snapshots_sent: u64,
+    /// Transfers of a snapshot that went on where an earlier one had stopped.
+    pub resumed: u64,
+    /// Snapshots from which its state machine was loaded, at a start or meanwhile.
+    pub restored: u64,
     /// Requests that its front end refused because too many waited.
     pub turned_away: u64,
     /// What faults did to what it sent and received.
     pub links: links::Counters,
 }
 
-/// A replica at the end of a run.
+impl Recording {
+    /// Every state that a replica is known to have held: at snapshots, and at the end of the run if
+    /// it still ran.
+    pub fn known_states(&self) -> impl Iterator<Item = &FinalState> {
+        self.states.iter().chain(self.finals.iter().filter(|state| state.up))
+    }
+}
+
+/// A replica's state at a moment: at the end of a run, or when it saved or loaded a snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FinalState {
     /// The replica.
@@ -135,6 +155,7 @@ pub(crate) struct Recorder {
     applied: Vec<Applied>,
     observed: Vec<Observed>,
     samples: Vec<Sample>,
+    states: Vec<FinalState>,
     counters: Vec<Counters>,
     acknowledged: Vec<NodeId>,
 }
@@ -150,6 +171,7 @@ impl Recorder {
             applied: Vec::new(),
             observed: Vec::new(),
             samples: Vec::new(),
+            states: Vec::new(),
             counters: (1..=nodes).map(counters).collect(),
             acknowledged: Vec::new(),
         }
@@ -207,6 +229,12 @@ impl Recorder {
         &self.observed[seen..]
     }
 
+    /// A replica's state at a snapshot.
+    pub(crate) fn state(&mut self, node: NodeId, machine: &impl Machine) {
+        let (applied, digest) = (machine.applied(), machine.digest());
+        self.states.push(FinalState { node, up: true, applied, digest });
+    }
+
     pub(crate) fn sample(&mut self, sample: Sample) {
         self.samples.push(sample);
     }
@@ -228,6 +256,7 @@ impl Recorder {
             applied: self.applied,
             observed,
             samples: self.samples,
+            states: self.states,
             counters: self.counters,
             finals,
             resolved,

@@ -9,6 +9,7 @@ use crate::{
     network::Network,
     queue::Queue,
     recording::Recorder,
+    snapshots::{Parcel, SnapshotModel},
 };
 
 /// Everything outside the replicas that they can touch.
@@ -17,6 +18,7 @@ pub(crate) struct Surroundings<P: Protocol> {
     pub(crate) network: Network,
     pub(crate) recorder: Recorder,
     pub(crate) disk: DiskModel,
+    pub(crate) snapshots: SnapshotModel,
     pub(crate) processor: ProcessorModel,
     /// The parameters of gossip, if there is any, and where its chance comes from.
     pub(crate) gossip: Option<gossip::Config>,
@@ -31,6 +33,15 @@ impl<P: Protocol> Surroundings<P> {
         let counters = recorder.counters(way.from);
         counters.messages += 1;
         counters.bytes += bytes;
+    }
+
+    /// Sends a part of a snapshot, or an answer to one.
+    pub(crate) fn post(&mut self, now: Time, way: Way, parcel: &Parcel) {
+        let Self { queue, network, recorder, snapshots, .. } = self;
+        let bytes = network.post(now, way, parcel, snapshots, queue);
+        let counters = recorder.counters(way.from);
+        counters.parcels += 1;
+        counters.parcel_bytes += bytes;
     }
 
     /// Answers a client.

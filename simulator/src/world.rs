@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use consensus_core::{
     Draw, Index, NodeId, Protocol, Settings, Time, Wire,
     history::{Observed, Sample},
@@ -13,12 +14,13 @@ use crate::{
     clients::Clients,
     config::SimulationConfig,
     disk::Barrier,
-    event::{Answer, ClientEvent, Event, Frame, Local},
+    event::{Answer, ClientEvent, Event, Frame, Local, Way},
     machine::Machine,
     network::{self, Network},
     node::Node,
     queue::Queue,
     recording::{FinalState, Recorder, Recording, Story, place},
+    snapshots::Parcel,
     surroundings::Surroundings,
     timers::Timers,
 };
@@ -56,6 +58,7 @@ impl<P: Protocol, M: Machine> World<P, M> {
                 network,
                 recorder: Recorder::new(config.seed, count),
                 disk: config.disk.clone(),
+                snapshots: config.snapshots.clone(),
                 processor: config.processor.clone(),
                 gossip: config.gossip.clone(),
                 gossip_draw: seed.of("gossip"),
@@ -217,6 +220,7 @@ impl<P: Protocol, M: Machine> World<P, M> {
             }
             Event::HandOver(frame) => around.network.hand_over(now, frame, &mut around.queue),
             Event::Frame(frame) => self.receive(&frame),
+            Event::Parcel { way, bytes } => self.take_in(way, &bytes),
             Event::Datagram { way, bytes } => {
                 if around.network.admits(now, way, Channel::Gossip) {
                     nodes[place(way.to)].hear(now, way.from, bytes, around);
@@ -256,6 +260,19 @@ impl<P: Protocol, M: Machine> World<P, M> {
         }
     }
 
+    /// Takes in a part of a snapshot, or an answer to one.
+    fn take_in(&mut self, way: Way, bytes: &Bytes) {
+        let Self { now, nodes, around, .. } = self;
+        if !around.network.admits(*now, way, Channel::Consensus) {
+            return;
+        }
+        match network::open(bytes).map(Parcel::from_bytes) {
+            Some(Ok(parcel)) => nodes[place(way.to)].unpack(*now, way.from, parcel, around),
+            Some(Err(error)) => panic!("{way:?} was sent what nobody can decode: {error}"),
+            None => around.recorder.counters(way.to).corrupt += 1,
+        }
+    }
+
     fn sample(&mut self) {
         for node in &self.nodes {
             let status = node.status().unwrap_or_default();
@@ -289,6 +306,10 @@ impl<P: Protocol, M: Machine> World<P, M> {
                 trace.fold([2, frame.way.from.0, frame.way.to.0, frame.waited_ns]);
                 trace.fold_bytes(&frame.bytes);
             }
+            Event::Parcel { way, bytes } => {
+                trace.fold([11, way.from.0, way.to.0]);
+                trace.fold_bytes(bytes);
+            }
             Event::Datagram { way, bytes } => {
                 trace.fold([3, way.from.0, way.to.0]);
                 trace.fold_bytes(bytes);
@@ -300,6 +321,8 @@ impl<P: Protocol, M: Machine> World<P, M> {
                     Local::Timer(_) => 3,
                     Local::Work => 4,
                     Local::Gossip => 5,
+                    Local::Chore => 6,
+                    Local::Resend => 7,
                 };
                 trace.fold([4, node.0, *incarnation, what]);
             }
@@ -367,6 +390,7 @@ const fn kind(answer: &Answer) -> u64 {
         Answer::Unreachable => 4,
         Answer::Unknown => 5,
         Answer::Reset => 6,
+        Answer::Done => 7,
     }
 }
 

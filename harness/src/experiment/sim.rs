@@ -37,7 +37,7 @@ pub fn raw(recording: Recording) -> Result<Raw> {
     Ok(Raw {
         counters,
         damaged,
-        states: recording.finals.iter().filter(|state| state.up).map(digest).collect(),
+        states: recording.known_states().map(digest).collect(),
         recovery: Recovery { leader, converged: caught_up },
         ready,
         end: end.unwrap_or(ready),

@@ -1,5 +1,7 @@
 //! A state machine whose sessions remember nothing.
 
+use std::io;
+
 use bytes::Bytes;
 use consensus_core::{
     Index, SessionId, Wire,
@@ -44,5 +46,13 @@ impl Machine for AppliesRetriesAgain {
 
     fn digest(&self) -> u64 {
         Sessions::digest(&self.0)
+    }
+
+    fn save(&self) -> Bytes {
+        Machine::save(&self.0)
+    }
+
+    fn load(bytes: &Bytes) -> io::Result<Self> {
+        Machine::load(bytes).map(Self)
     }
 }

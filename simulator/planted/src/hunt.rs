@@ -122,7 +122,7 @@ pub fn examine(simulate: Simulate, config: &SimulationConfig) -> Option<Finding>
 
 /// What the checker says of a run.
 pub fn judge(recording: &Recording) -> Verdicts {
-    let up = recording.finals.iter().filter(|end| end.up);
+    let up = recording.known_states();
     let states: Vec<_> = up
         .map(|end| StateDigest { node: end.node, applied: end.applied, digest: end.digest })
         .collect();

@@ -25,11 +25,10 @@ impl<P: Protocol, M: Machine> Node<P, M> {
                 Effect::Apply { index, epoch, payload, request } => {
                     self.apply(now, index, epoch, payload, request, around);
                 }
-                Effect::TakeSnapshot(_) | Effect::SendSnapshot { .. } => {}
-                // The log is never compacted here, so the only base is the empty one, which a
-                // machine starts from anyway.
-                Effect::Restore(base) => {
-                    assert_eq!(base.index, 0, "no snapshot was made, so none can be restored");
+                Effect::TakeSnapshot(snapshot) => self.take_snapshot(now, snapshot, around),
+                Effect::Restore(snapshot) => self.restore(&snapshot, around),
+                Effect::SendSnapshot { to, snapshot } => {
+                    self.send_snapshot(now, to, snapshot, around);
                 }
                 Effect::Reply { request, outcome } => self.reply(now, request, outcome, around),
                 Effect::SetTimer { timer, within } => {
@@ -134,7 +133,8 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         let answer = match outcome {
             Outcome::Readable => Answer::Read(running.machine.query(&query)),
             Outcome::Refused(why) => Answer::Refused(why),
-            Outcome::Done | Outcome::Unknown => Answer::Unknown,
+            Outcome::Done => Answer::Done,
+            Outcome::Unknown => Answer::Unknown,
         };
         around.answer(now, attempt, answer);
     }

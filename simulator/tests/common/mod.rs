@@ -15,8 +15,8 @@ pub fn config(schedule: &str, seed: u64) -> SimulationConfig {
 
 /// What the checker says of a run.
 pub fn judge(recording: &Recording) -> Verdicts {
-    let up = recording.finals.iter().filter(|end| end.up);
-    let states: Vec<_> = up
+    let states: Vec<_> = recording
+        .known_states()
         .map(|end| StateDigest { node: end.node, applied: end.applied, digest: end.digest })
         .collect();
     checker::check(&Evidence {
