@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use consensus_core::{
-    Event, Index, NodeId, Payload,
+    Disk, Event, Index, NodeId, Payload,
     transcript::{
         Cluster, Happening,
         trouble::{Timers, Watch, assert_happened, survive},
@@ -26,6 +26,8 @@ struct Figure3 {
     entries: BTreeMap<(Index, u64), (u64, Option<Payload>)>,
     /// Per position: the term in which it was first known to be committed.
     committed_in: BTreeMap<Index, u64>,
+    /// The term of the last entry of each snapshot.
+    snapshots: BTreeMap<Index, u64>,
 }
 
 impl Watch for Figure3 {
@@ -48,6 +50,10 @@ impl Watch for Figure3 {
             Happening::Noted(node, Event::Elected { epoch }) => {
                 self.leader_completeness(cluster, *node, epoch.round);
             }
+            Happening::Asked(node, meta) | Happening::Restored(node, meta) => {
+                let term = *self.snapshots.entry(meta.index).or_insert(meta.epoch.round);
+                assert_eq!(term, meta.epoch.round, "n{node}: the term at {}", meta.index);
+            }
             _ => {}
         }
     }
@@ -56,8 +62,9 @@ impl Watch for Figure3 {
     /// before it (§5.3).
     fn inspect(&mut self, cluster: &Cluster<Raft>) {
         for node in cluster.ids() {
-            let mut before = 0;
-            for Entry { index, term, payload } in log(cluster, node) {
+            let disk = cluster.disk(node).written();
+            let mut before = disk.base.as_ref().map_or(0, |base| base.epoch.round);
+            for Entry { index, term, payload } in entries(disk) {
                 let entry = (before, payload);
                 let known = self.entries.entry((index, term)).or_insert_with(|| entry.clone());
                 assert_eq!(*known, entry, "n{node} at {index} of term {term}");
@@ -68,11 +75,13 @@ impl Watch for Figure3 {
 }
 
 impl Figure3 {
-    /// A leader holds every entry that was committed in an earlier term (§5.4.3).
+    /// A leader holds every entry that was committed in an earlier term (§5.4.3), or a snapshot of
+    /// it.
     fn leader_completeness(&self, cluster: &Cluster<Raft>, node: NodeId, term: u64) {
-        let log: BTreeMap<_, _> =
-            log(cluster, node).map(|entry| (entry.index, entry.payload)).collect();
-        for (index, payload) in cluster.judge().applied() {
+        let disk = cluster.disk(node).written();
+        let first = disk.base.as_ref().map_or(1, |base| base.index + 1);
+        let log: BTreeMap<_, _> = entries(disk).map(|entry| (entry.index, entry.payload)).collect();
+        for (index, payload) in cluster.judge().applied().range(first..) {
             if self.committed_in.get(index).is_some_and(|&committed| committed < term) {
                 let held = log.get(index).and_then(Option::as_ref);
                 assert_eq!(held, Some(payload), "the leader n{node} of term {term} at {index}");
@@ -81,9 +90,8 @@ impl Figure3 {
     }
 }
 
-fn log(cluster: &Cluster<Raft>, node: NodeId) -> impl Iterator<Item = Entry> {
-    let entries = cluster.disk(node).written().entries;
-    entries.into_iter().filter_map(|record| match record {
+fn entries(disk: Disk<Record>) -> impl Iterator<Item = Entry> {
+    disk.entries.into_iter().filter_map(|record| match record {
         Record::Entry(entry) => Some(entry),
         Record::Hard(_) => None,
     })

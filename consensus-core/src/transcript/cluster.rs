@@ -106,9 +106,9 @@ impl<P: Protocol> Cluster<P> {
         self.in_time = true;
     }
 
-    /// Starts another node on an empty disk.
-    pub fn join(&mut self, id: NodeId, config: P::Config) {
-        let earlier = self.nodes.insert(id, Node::new(config));
+    /// Starts another node on an empty disk, with this clock.
+    pub fn join(&mut self, id: NodeId, config: P::Config, clock: Clock) {
+        let earlier = self.nodes.insert(id, Node { clock, ..Node::new(config) });
         assert!(earlier.is_none(), "n{id} is there already");
         self.restart(id);
     }

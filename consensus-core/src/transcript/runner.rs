@@ -113,7 +113,7 @@ impl<S: Script> Runner<S> {
         if cluster.ids().contains(&node) {
             return Err(format!("n{node} is there already").into());
         }
-        cluster.join(node, config);
+        cluster.join(node, config, Clock::default());
         Ok(())
     }
 

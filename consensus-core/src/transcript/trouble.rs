@@ -4,14 +4,22 @@
 //! Every protocol meets the very same mixture here. The cluster's [`Judge`](super::Judge) watches
 //! what no protocol may ever break; a [`Watch`] adds the invariants of one protocol's own paper.
 
+mod ending;
+mod kinds;
+mod members;
+
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Cluster, Happening};
+use self::{
+    kinds::{Kind, Mixture},
+    members::Members,
+};
+use super::{Clock, Cluster, Happening};
 use crate::{
+    configuration::Configuration,
     draw::Draw,
     event::Event,
-    id::NodeId,
-    payload::Payload,
+    id::{NodeId, RequestId},
     protocol::{Ask, Consistency, Outcome, Protocol, Role},
     record::Write,
     settings::Settings,
@@ -24,6 +32,23 @@ pub trait Watch: Default {
 
     /// Its timers.
     const TIMERS: Timers<<Self::Protocol as Protocol>::Timer>;
+
+    /// Draws the protocol's own options for a cluster of so many members.
+    fn options(_draw: Draw, _members: usize) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    /// Whether those who are there can elect and decide under this configuration.
+    fn can_decide(
+        _settings: &Settings,
+        configuration: &Configuration,
+        is_there: &dyn Fn(NodeId) -> bool,
+    ) -> bool {
+        configuration.agrees(is_there)
+    }
+
+    /// A cluster starts whose replicas have these settings, but for their names.
+    fn begin(&mut self, _settings: &Settings) {}
 
     /// Asserts what a single happening could break; the cluster is as it is after the whole step.
     fn happened(
@@ -54,56 +79,11 @@ pub type Counts = BTreeMap<&'static str, u64>;
 
 const STEPS: u64 = 4_000;
 
-/// How many members a cluster has, of which one is drawn.
+/// How many members a cluster has at first, of which one is drawn.
 const SIZES: [u64; 8] = [3, 5, 3, 5, 3, 4, 2, 1];
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Deliver,
-    DeliverMany,
-    Sync,
-    SyncOne,
-    Heartbeat,
-    Election,
-    Loyalty,
-    Quorum,
-    Propose,
-    Read,
-    Lose,
-    Duplicate,
-    Reverse,
-    Crash,
-    CrashMany,
-    Restart,
-    Cut,
-    Partition,
-    Depose,
-    Heal,
-}
-
-/// The kinds with their usual weights, and whether a seed may do without them.
-const KINDS: [(Kind, u64, bool); 20] = [
-    (Kind::Deliver, 60, false),
-    (Kind::DeliverMany, 100, false),
-    (Kind::Sync, 40, false),
-    (Kind::SyncOne, 10, true),
-    (Kind::Heartbeat, 12, false),
-    (Kind::Election, 6, false),
-    (Kind::Loyalty, 6, false),
-    (Kind::Quorum, 2, true),
-    (Kind::Propose, 20, false),
-    (Kind::Read, 10, true),
-    (Kind::Lose, 4, true),
-    (Kind::Duplicate, 8, true),
-    (Kind::Reverse, 4, true),
-    (Kind::Crash, 3, true),
-    (Kind::CrashMany, 2, true),
-    (Kind::Restart, 16, false),
-    (Kind::Cut, 2, true),
-    (Kind::Partition, 3, true),
-    (Kind::Depose, 2, true),
-    (Kind::Heal, 8, false),
-];
+/// Long enough for a healed cluster to do whatever it still has to do.
+const LONG: Duration = Duration::from_secs(5);
 
 /// Plays one cluster per seed, and counts what happened to all of them.
 ///
@@ -146,12 +126,23 @@ fn play<W: Watch>(seed: u64) -> Counts {
 struct Trouble<W: Watch> {
     cluster: Cluster<W::Protocol>,
     draw: Draw,
-    /// How often each kind of trouble comes, relative to the others; some kinds not at all, so that
-    /// every seed is another mixture.
-    weights: Vec<(Kind, u64)>,
+    mixture: Mixture,
+    /// What every replica was started with, but for its name.
+    settings: Settings,
+    members: Members,
+    /// What the requests asked for that are to be counted.
+    asked: BTreeMap<RequestId, Asked>,
     commands: u64,
     watch: W,
     counts: Counts,
+}
+
+/// What a request asked for.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Read(Consistency),
+    Change,
+    Transfer,
 }
 
 impl<W: Watch> Trouble<W> {
@@ -159,23 +150,40 @@ impl<W: Watch> Trouble<W> {
         let draw = Draw::new(seed).of("trouble");
         let size = SIZES[draw.of("size").below(SIZES.len() as u64) as usize];
         let members: Vec<_> = (1..=size).map(NodeId).collect();
-        let config = |node: NodeId| {
-            let mut settings = Settings::new(node, members.clone());
-            settings.pre_vote = draw.of("pre-vote").chance(0.5);
-            settings.check_quorum = draw.of("check-quorum").chance(0.5);
-            settings.max_batch_entries = 1 + draw.of("batch").below(4) as usize;
-            settings.max_inflight_batches = 1 + draw.of("inflight").below(4) as usize;
-            settings.max_uncommitted_entries = 2 + draw.of("uncommitted").below(40) as usize;
+        let options = W::options(draw.of("options"), members.len());
+        let settings = Settings { options, ..some_settings(draw, members.clone()) };
+        let config = |&node: &NodeId| {
+            let settings = Settings { node, ..settings.clone() };
             (node, <W::Protocol as Protocol>::configure(settings).expect("settings that work"))
         };
-        let cluster = Cluster::start(seed, members.iter().copied().map(config));
-        let weigh = |(kind, weight, optional): (Kind, u64, bool)| {
-            let draw = draw.of("weight").at(kind as u64);
-            let left_out = optional && draw.of("left out").chance(0.3);
-            (kind, if left_out { 0 } else { weight * (1 + draw.below(3)) })
+        let mut cluster = Cluster::start(seed, members.iter().map(config));
+        cluster.keep_time();
+        let (mixture, members) = (Mixture::new(draw.of("weight")), Members::of(members));
+        let mut trouble = Self {
+            cluster,
+            draw,
+            mixture,
+            settings,
+            members,
+            asked: BTreeMap::new(),
+            commands: 0,
+            watch: W::default(),
+            counts: Counts::new(),
         };
-        let weights = KINDS.into_iter().map(weigh).collect();
-        Self { cluster, draw, weights, commands: 0, watch: W::default(), counts: Counts::new() }
+        trouble.watch.begin(&trouble.settings);
+        for node in trouble.cluster.ids() {
+            trouble.cluster.set_clock(node, trouble.some_clock(node));
+        }
+        trouble
+    }
+
+    /// A clock that is as wrong as it may be: no two drift apart by more than the bound.
+    fn some_clock(&self, node: NodeId) -> Clock {
+        let draw = self.draw.of("clock").at(node.0);
+        let bound = self.settings.max_clock_drift_ppm;
+        let drift_ppm = draw.of("drift").below(u64::from(bound) + 1) as i32 - (bound / 2) as i32;
+        let ahead = draw.of("ahead").duration(&(Duration::ZERO..Duration::from_secs(10)));
+        Clock { ahead, drift_ppm }
     }
 
     fn step(&mut self, step: u64) {
@@ -185,7 +193,7 @@ impl<W: Watch> Trouble<W> {
         let (node, other) = (pick("node"), pick("other"));
         let one = self.some_flight(draw);
         let some = move |number: u64| draw.of("some").at(number).chance(0.5);
-        match self.kind(draw) {
+        match self.mixture.pick(draw.of("kind")) {
             Kind::Deliver => drop(self.cluster.deliver(|flight| flight.number == one)),
             Kind::DeliverMany => drop(self.cluster.deliver(|flight| some(flight.number))),
             Kind::Lose => drop(self.cluster.lose(|flight| some(flight.number))),
@@ -198,10 +206,17 @@ impl<W: Watch> Trouble<W> {
             Kind::Loyalty => drop(self.cluster.timeout(node, W::TIMERS.loyalty)),
             Kind::Quorum => drop(self.cluster.timeout(node, W::TIMERS.quorum)),
             Kind::Propose => self.propose(draw),
-            Kind::Read => {
-                let node = self.some_leader(draw).unwrap_or(node);
-                self.cluster.ask(node, [Ask::Read(Consistency::Linearizable)]);
-            }
+            Kind::Read => self.read(draw, node),
+            Kind::AnyTimer => self.any_timer(draw, node),
+            Kind::Pass => self.cluster.pass(Duration::from_millis(draw.of("pass").below(100))),
+            Kind::Calm => self.cluster.run(Duration::from_millis(draw.of("calm").below(1_000))),
+            Kind::Save => self.save(draw, node),
+            Kind::Install => drop(self.cluster.install(|transfer| some(transfer.to.0))),
+            Kind::LoseTransfer => drop(self.cluster.lose_transfers(|transfer| some(transfer.to.0))),
+            Kind::Suspect => self.cluster.suspect(node, other, draw.of("suspected").chance(0.5)),
+            Kind::Change => self.change(draw),
+            Kind::Transfer => self.transfer(draw),
+            Kind::LoseDisk => self.lose_disk(node),
             Kind::Crash => self.crash(node, draw),
             Kind::CrashMany => {
                 let chosen = ids.into_iter().filter(|node| some(node.0));
@@ -217,18 +232,6 @@ impl<W: Watch> Trouble<W> {
         if step.is_multiple_of(8) {
             self.watch.inspect(&self.cluster);
         }
-    }
-
-    fn kind(&self, draw: Draw) -> Kind {
-        let total = self.weights.iter().map(|(_, weight)| weight).sum();
-        let mut at = draw.of("kind").below(total);
-        for &(kind, weight) in &self.weights {
-            if at < weight {
-                return kind;
-            }
-            at -= weight;
-        }
-        unreachable!("the draw is below the total")
     }
 
     /// The number of a message that is on its way; of none, if none is.
@@ -255,6 +258,39 @@ impl<W: Watch> Trouble<W> {
             Ask::Propose(format!("c{}", self.commands).into())
         });
         self.cluster.ask(node, commands.collect::<Vec<_>>());
+    }
+
+    /// Asks the leader, or any replica, when its state machine may be read.
+    fn read(&mut self, draw: Draw, node: NodeId) {
+        let leader = self.some_leader(draw).unwrap_or(node);
+        let (node, consistency) = match draw.of("consistency").below(8) {
+            0..3 => (leader, Consistency::Linearizable),
+            3..5 => (leader, Consistency::Lease),
+            5 => (node, Consistency::Lease),
+            6 => (node, Consistency::Follower),
+            _ => (node, Consistency::Stale),
+        };
+        self.ask_read(node, consistency);
+    }
+
+    fn ask_read(&mut self, node: NodeId, consistency: Consistency) {
+        for request in self.cluster.ask(node, [Ask::Read(consistency)]) {
+            self.asked.insert(request, Asked::Read(consistency));
+        }
+    }
+
+    fn any_timer(&mut self, draw: Draw, node: NodeId) {
+        let armed: Vec<_> = self.cluster.armed(node).collect();
+        if let Some(&timer) = armed.get(draw.of("timer").below(armed.len() as u64) as usize) {
+            self.cluster.timeout(node, timer);
+        }
+    }
+
+    fn save(&mut self, draw: Draw, node: NodeId) {
+        if draw.of("skips").chance(0.5) {
+            self.cluster.skip_saves(node);
+        }
+        self.cluster.save(node);
     }
 
     fn crash(&mut self, node: NodeId, draw: Draw) {
@@ -294,52 +330,69 @@ impl<W: Watch> Trouble<W> {
     fn watch(&mut self) {
         for happening in self.cluster.take_happened() {
             self.watch.happened(&self.cluster, &happening);
-            if let Some(what) = counted(&happening) {
+            if let Some(what) = self.learn(&happening).or_else(|| counted(&happening)) {
                 *self.counts.entry(what).or_default() += 1;
             }
         }
     }
 
-    /// The trouble ends: the cluster serves again, and everybody has everything.
-    fn recover(&mut self) {
-        self.cluster.heal();
-        self.cluster.ids().into_iter().for_each(|node| self.cluster.restart(node));
-        self.run(Duration::from_secs(5));
-        let leader = self.some_leader(self.draw).expect("a healed cluster has a leader");
-        let leader = self.lose_leader(leader);
-        let asks = [Ask::Propose("at last".into()), Ask::Read(Consistency::Linearizable)];
-        self.cluster.ask(leader, asks);
-        self.run(Duration::from_secs(1));
-        self.watch.inspect(&self.cluster);
-        assert_eq!(self.cluster.judge().open().count(), 0, "every request is answered");
-        let applied = self.cluster.judge().applied();
-        let last = applied.last_key_value().expect("something was committed");
-        assert_eq!(last.1, &Payload::of("at last".into()));
-        assert_eq!(*last.0, applied.len() as u64, "there are no gaps");
-        for node in self.cluster.ids() {
-            let replica = self.cluster.replica(node).expect("everybody is up");
-            assert_eq!(replica.status().leader, Some(leader));
-            assert_eq!(self.cluster.applied(node), *last.0, "n{node} has everything");
+    /// What clients and the administrator learn from it; and what it counts as.
+    fn learn(&mut self, happening: &Happening<W::Protocol>) -> Option<&'static str> {
+        match happening {
+            Happening::Noted(_, Event::Reconfigured { from, configuration }) => {
+                self.members.note(*from, configuration);
+                None
+            }
+            Happening::Replied(_, request, outcome, _) => {
+                let asked = self.asked.remove(request)?;
+                if matches!(asked, Asked::Change) {
+                    self.members.answered(*request, outcome);
+                }
+                Some(match (asked, outcome) {
+                    (Asked::Read(Consistency::Linearizable), Outcome::Readable) => "read",
+                    (Asked::Read(Consistency::Lease), Outcome::Readable) => "lease read",
+                    (Asked::Read(Consistency::Follower), Outcome::Readable) => "follower read",
+                    (Asked::Change, Outcome::Done) => "changed",
+                    (Asked::Change, Outcome::Refused(_)) => "change refused",
+                    (Asked::Change, Outcome::Unknown) => "change unknown",
+                    (Asked::Transfer, Outcome::Done) => "transferred",
+                    _ => return None,
+                })
+            }
+            _ => None,
         }
     }
 
-    /// The leader crashes for good measure; a quorum, if there still is one, elects another.
-    fn lose_leader(&mut self, leader: NodeId) -> NodeId {
-        self.cluster.crash(leader, 0);
-        self.run(Duration::from_secs(5));
-        if self.cluster.ids().len() > 2 {
-            let next = self.some_leader(self.draw).expect("a quorum elects another leader");
-            assert_ne!(next, leader);
-        }
-        self.cluster.restart(leader);
-        self.run(Duration::from_secs(5));
-        self.some_leader(self.draw).expect("there is a leader again")
-    }
-
-    fn run(&mut self, time: Duration) {
+    fn run_for(&mut self, time: Duration) {
         self.cluster.run(time);
         self.watch();
     }
+}
+
+/// Settings under which a run of trouble is worth something: tight limits, and often a snapshot
+/// after a few entries.
+fn some_settings(draw: Draw, members: Vec<NodeId>) -> Settings {
+    let mut settings = Settings::new(NodeId(1), members);
+    let upto = |key, bound| 1 + draw.of(key).below(bound) as usize;
+    settings.pre_vote = draw.of("pre-vote").chance(0.5);
+    settings.check_quorum = draw.of("check-quorum").chance(0.5);
+    settings.max_batch_entries = upto("batch", 4);
+    settings.max_inflight_batches = upto("inflight", 4);
+    settings.max_uncommitted_entries = 1 + upto("uncommitted", 40);
+    if draw.of("tight").chance(0.5) {
+        settings.max_inflight_bytes = upto("inflight bytes", 40);
+    }
+    if draw.of("snapshots").chance(0.6) {
+        settings.snapshot_after_bytes = upto("snapshot after", 1_000);
+        settings.retained_bytes = upto("retained", 600) - 1;
+    }
+    settings.leases = draw.of("leases").chance(0.5);
+    settings.max_clock_drift_ppm = [1_000, 100_000][draw.of("drift").below(2) as usize];
+    if draw.of("priorities").chance(0.3) {
+        let priority = |node: u64| (NodeId(node), draw.of("priority").at(node).below(3) as u8);
+        settings.priorities = (1..=5).map(priority).collect();
+    }
+    settings
 }
 
 /// What a happening counts as, if it shows that the run was worth something.
@@ -350,7 +403,10 @@ fn counted<P: Protocol>(happening: &Happening<P>) -> Option<&'static str> {
         Happening::Noted(_, Event::Committed { .. }) => "committed",
         Happening::Crashed(_, 1.., _) => "lost batches",
         Happening::Applied { request: Some(_), .. } => "acknowledged",
-        Happening::Replied(_, _, Outcome::Readable, _) => "read",
+        Happening::Noted(_, Event::Compacted { .. }) => "compacted",
+        Happening::Noted(_, Event::Installed { .. }) => "installed",
+        Happening::SnapshotLost { .. } => "transfer of a snapshot lost",
+        Happening::Destroyed(_) => "destroyed",
         Happening::Replied(_, _, Outcome::Unknown, _) => "unknown",
         Happening::Persisted(_, writes) if writes.iter().any(is_truncation) => "truncated",
         _ => return None,

@@ -1,0 +1,255 @@
+//! An administrator in trouble: adds, removes and replaces members, and brings replicas back that
+//! lost their disks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Asked, Trouble, Watch};
+use crate::{
+    configuration::{Change, Configuration},
+    draw::Draw,
+    id::{Index, NodeId, RequestId},
+    protocol::{Ask, Outcome, Protocol, Refusal},
+    settings::Settings,
+};
+
+/// The most nodes at once, members or not.
+const MOST_NODES: usize = 8;
+
+/// The most voters that the administrator wants.
+const MOST_VOTERS: usize = 6;
+
+/// What the administrator knows.
+#[derive(Default)]
+pub(super) struct Members {
+    /// Whether the protocol changes members at all, if that is known.
+    offered: Option<bool>,
+    /// Whether a change of this cluster was ever done.
+    proven: bool,
+    /// Each configuration that came into force anywhere, by the first position it governs.
+    noted: BTreeMap<Index, BTreeSet<Configuration>>,
+    /// Where the changes lead that are not known to be refused, and not known to be done.
+    attempts: BTreeMap<RequestId, Configuration>,
+    /// Every node that there ever was.
+    named: BTreeSet<NodeId>,
+    /// Nodes whose disk is gone.
+    lost: BTreeSet<NodeId>,
+}
+
+impl Members {
+    pub(super) fn of(first: impl IntoIterator<Item = NodeId>) -> Self {
+        Self { named: first.into_iter().collect(), ..Self::default() }
+    }
+
+    pub(super) fn note(&mut self, from: Index, configuration: &Configuration) {
+        self.noted.entry(from).or_default().insert(configuration.clone());
+    }
+
+    /// What became of a change.
+    pub(super) fn answered(&mut self, request: RequestId, outcome: &Outcome) {
+        if matches!(outcome, Outcome::Refused(Refusal::Unsupported(_))) {
+            self.offered = Some(false);
+        }
+        self.offered.get_or_insert(true);
+        self.proven |= *outcome == Outcome::Done;
+        // What is unknown may still come true, at any time.
+        if *outcome != Outcome::Unknown {
+            self.attempts.remove(&request);
+        }
+    }
+}
+
+impl<W: Watch> Trouble<W> {
+    /// Asks somebody who believes it leads for some change.
+    pub(super) fn change(&mut self, draw: Draw) {
+        let Some(leader) = self.some_leader(draw) else { return };
+        match self.members.offered {
+            Some(false) => {}
+            // Nobody may join before it is known that it can become a member.
+            None => self.ask_change(leader, Change::default(), Configuration::default()),
+            Some(true) => {
+                let present = self.configuration_at(leader);
+                let change = self.some_change(draw, &present);
+                let Ok(target) = present.changed(&change) else {
+                    return self.ask_change(leader, change, Configuration::default());
+                };
+                let few = target.voters.len() <= MOST_VOTERS && target.learners.len() <= 2;
+                if few && self.can_serve(None, Some(&target)) {
+                    self.ask_change(leader, change, target);
+                }
+            }
+        }
+    }
+
+    /// Hands leadership over to somebody, or to whoever is best.
+    pub(super) fn transfer(&mut self, draw: Draw) {
+        let Some(leader) = self.some_leader(draw) else { return };
+        let ids = self.cluster.ids();
+        let to = ids[draw.of("to").below(ids.len() as u64) as usize];
+        let to = Some(to).filter(|_| draw.of("named").chance(0.8));
+        for request in self.cluster.ask(leader, [Ask::Transfer(to)]) {
+            self.asked.insert(request, Asked::Transfer);
+        }
+    }
+
+    /// A voter loses its disk, and comes back as somebody else, if the others can do without it.
+    pub(super) fn lose_disk(&mut self, node: NodeId) {
+        if !self.members.proven || !self.can_serve(Some(node), None) {
+            return;
+        }
+        self.cluster.destroy(node);
+        self.members.lost.insert(node);
+        if self.cluster.ids().len() < MOST_NODES {
+            self.join(node.reborn());
+        }
+    }
+
+    /// After the trouble: whoever lost its disk is replaced, and no change is left half done.
+    pub(super) fn settle_members(&mut self) {
+        for _ in 0..self.members.named.len() {
+            let leader = self.some_leader(self.draw).expect("there is a leader");
+            let status = self.cluster.replica(leader).expect("a leader is up").status();
+            assert!(!status.changing, "a change of the members never ends: {status:?}");
+            let present = self.configuration_at(leader);
+            let Some(&lost) =
+                present.members().iter().find(|node| self.members.lost.contains(node))
+            else {
+                return;
+            };
+            let new = self.newcomer(lost.reborn(), &present);
+            let change = match present.is_learner(lost) {
+                true => Change { learn: vec![new], remove: vec![lost], ..Change::default() },
+                false => Change::replace(lost, new),
+            };
+            let target = present.changed(&change).expect("a replacement makes sense");
+            self.ask_change(leader, change.clone(), target);
+            self.run_for(super::LONG);
+            let leader = self.some_leader(self.draw).expect("there is a leader");
+            let after = self.configuration_at(leader);
+            assert!(after.contains(new) && !after.contains(lost), "not done: {change}: {after}");
+        }
+    }
+
+    /// The members as a replica knows them.
+    pub(super) fn configuration_at(&self, node: NodeId) -> Configuration {
+        let status = self.cluster.replica(node).map(Protocol::status).unwrap_or_default();
+        Configuration { learners: status.learners, ..Configuration::of(status.members) }
+    }
+
+    fn ask_change(&mut self, node: NodeId, change: Change, target: Configuration) {
+        for request in self.cluster.ask(node, [Ask::Reconfigure(change)]) {
+            self.asked.insert(request, Asked::Change);
+            if !target.is_empty() {
+                self.members.attempts.insert(request, target.clone());
+            }
+        }
+        self.watch();
+    }
+
+    /// A change that makes sense, mostly.
+    fn some_change(&mut self, draw: Draw, present: &Configuration) -> Change {
+        let lost = present.members().into_iter().find(|node| self.members.lost.contains(node));
+        if let Some(lost) = lost.filter(|_| draw.of("lost").chance(0.7)) {
+            return Change::replace(lost, self.newcomer(lost.reborn(), present));
+        }
+        let pick = |key, nodes: &[NodeId]| {
+            nodes.get(draw.of(key).below(nodes.len() as u64) as usize).copied()
+        };
+        let voter = |key| pick(key, &present.voters).unwrap_or_default();
+        let new = self.newcomer(NodeId(draw.of("new").below(MOST_NODES as u64) + 1), present);
+        match draw.of("change").below(8) {
+            0 | 1 => Change::add([new]),
+            2 => Change::remove([voter("leaves")]),
+            3 => Change::replace(voter("leaves"), new),
+            4 => {
+                let mut change = Change::replace(voter("leaves"), new);
+                let other = self.newcomer(new.reborn(), present);
+                if other != new {
+                    change.add.push(other);
+                }
+                let also = voter("also leaves");
+                if draw.of("two leave").chance(0.5) && !change.remove.contains(&also) {
+                    change.remove.push(also);
+                }
+                change
+            }
+            5 => Change { learn: vec![new], ..Change::default() },
+            6 => match pick("learner", &present.learners) {
+                Some(learner) if draw.of("promoted").chance(0.7) => Change::add([learner]),
+                Some(learner) => Change::remove([learner]),
+                None => Change { learn: vec![voter("demoted")], ..Change::default() },
+            },
+            _ => Change::remove([NodeId(99)]),
+        }
+    }
+
+    /// A node that is no member: this one, if it never was, or else one that is there already.
+    fn newcomer(&mut self, wanted: NodeId, present: &Configuration) -> NodeId {
+        if self.cluster.ids().contains(&wanted) && !present.contains(wanted) {
+            return wanted;
+        }
+        if self.cluster.ids().len() >= MOST_NODES {
+            self.retire();
+        }
+        let never_was = |node: &NodeId| !self.members.named.contains(node);
+        let mut lives = std::iter::successors(Some(wanted), |node| Some(node.reborn()));
+        let idle = self.cluster.ids().into_iter().find(|&node| !present.contains(node));
+        match idle {
+            Some(idle) if self.cluster.ids().len() >= MOST_NODES => idle,
+            _ => {
+                let new = lives.find(never_was);
+                let new = new.expect("lives go on for ever");
+                self.join(new);
+                new
+            }
+        }
+    }
+
+    /// Takes away those who can no longer be members of anything.
+    fn retire(&mut self) {
+        let configurations = self.possible();
+        for node in self.cluster.ids() {
+            if !configurations.iter().any(|configuration| configuration.contains(node)) {
+                self.cluster.destroy(node);
+            }
+        }
+    }
+
+    fn join(&mut self, node: NodeId) {
+        self.members.named.insert(node);
+        let mut settings = Settings { node, ..self.settings.clone() };
+        if self.draw.of("knows nobody").at(node.0).chance(0.5) {
+            settings.members.clear();
+        }
+        let config = <W::Protocol as Protocol>::configure(settings).expect("settings that work");
+        let clock = self.some_clock(node);
+        self.cluster.join(node, config, clock);
+    }
+
+    /// Whether the nodes that have a disk can serve, whichever configuration turns out to decide;
+    /// without one of them, or with one configuration more.
+    pub(super) fn can_serve(&self, without: Option<NodeId>, with: Option<&Configuration>) -> bool {
+        let ids = self.cluster.ids();
+        let is_there = |node: NodeId| ids.contains(&node) && Some(node) != without;
+        let possible = self.possible();
+        possible
+            .iter()
+            .chain(with)
+            .all(|configuration| W::can_decide(&self.settings, configuration, &is_there))
+    }
+
+    /// Every configuration that may yet decide something.
+    fn possible(&self) -> Vec<Configuration> {
+        let applied = self.cluster.judge().applied();
+        let decided: BTreeSet<_> =
+            applied.values().filter_map(|payload| payload.configuration()).collect();
+        let next = applied.last_key_value().map_or(1, |(index, _)| index + 1);
+        // The last that is certain to have come into force; those from there on may.
+        let mut certain = self.members.noted.range(..=next).rev();
+        let certain = certain.find(|(_, noted)| noted.iter().any(|one| decided.contains(one)));
+        let from = certain.map_or(0, |(from, _)| *from);
+        let first = Configuration::of(self.settings.members.iter().copied());
+        let first = Some(first).filter(|_| from == 0);
+        let noted = self.members.noted.range(from..).flat_map(|(_, noted)| noted.iter().cloned());
+        noted.chain(first).chain(self.members.attempts.values().cloned()).collect()
+    }
+}
