@@ -11,6 +11,7 @@ impl Raft {
     /// length of the log.
     pub(crate) fn check_invariants(&self) {
         let (base, last) = (self.log.base().index, self.log.last_index());
+        assert!(self.log.before().0 <= base, "what no snapshot holds is in the log");
         assert!(base <= self.applied, "the base holds only what was applied");
         assert!(self.applied <= self.commit, "only committed entries are applied");
         assert!(self.commit <= last, "only entries in the log are committed");
@@ -38,7 +39,9 @@ impl Raft {
         let last = self.log.last_index();
         assert_eq!(self.vote, Some(self.membership.me()), "a leader voted for itself");
         assert!(leader.term_start <= last, "the term was opened with a no-op");
-        assert_eq!(self.log.term_at(leader.term_start), Some(self.term), "of that term");
+        // If that is trimmed, whatever followed it and is trimmed as well was of that term.
+        let opened = self.log.term_at(leader.term_start).unwrap_or(self.log.before().1);
+        assert_eq!(opened, self.term, "of that term");
         assert!(leader.matched <= leader.offered, "the disk holds no more than it was given");
         assert!(leader.offered <= last, "nor more than there is");
         for peer in &leader.progress {
@@ -48,7 +51,7 @@ impl Raft {
             if let Mode::Replicate(inflight) = &peer.mode {
                 let limit = self.config.settings.max_inflight_batches;
                 assert!(inflight.len() <= limit, "the window holds");
-                assert!(inflight.front().is_none_or(|&first| first > peer.matched), "unanswered");
+                assert!(inflight.first().is_none_or(|first| first > peer.matched), "unanswered");
             }
         }
     }

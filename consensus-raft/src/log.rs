@@ -1,11 +1,14 @@
-//! The tail of the log in memory: everything after the base.
+//! The tail of the log in memory: everything after the base, and a margin before its end for
+//! followers a little behind.
 //!
 //! ```text
-//!              base                commit              last
-//! index   ...   4  | 5   6   7   8   9  | 10  11  12  13
-//! term          2  | 2   2   3   3   3  |  3   3   5   5
-//!          in the  |  applied, kept for | may yet be
-//!          snapshot|  followers behind  | replaced
+//!         before        base                commit              last
+//! index   ...  2  | 3   4  | 5   6   7   8   9  | 10  11  12  13
+//! term         1  | 2   2  | 2   2   3   3   3  |  3   3   5   5
+//!          only in| in the | applied, not yet   | may yet be
+//!          the    | snap-  | in a snapshot      | replaced
+//!          snap-  | shot as|                    |
+//!          shot   | well   |                    |
 //! ```
 
 use std::{
@@ -13,17 +16,23 @@ use std::{
     ops::{Range, RangeInclusive},
 };
 
-use consensus_core::{Configuration, Index, Payload, RequestId, SnapshotMeta};
+use consensus_core::{
+    Configuration, Index, Payload, RequestId, SnapshotMeta, settings::ENTRY_OVERHEAD_BYTES,
+};
 
 use crate::record::Entry;
 
 /// The tail of the log. Indexes follow each other without gaps, and terms never fall along it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Log {
-    /// The entry before the first one held.
+    /// The latest snapshot: on disk, the entries after it are all there is.
     base: SnapshotMeta,
-    /// The entries after the base, in order.
+    /// The position and term of the entry before the first one held, at or before the base.
+    before: (Index, u64),
+    /// The entries after that, in order.
     entries: VecDeque<Slot>,
+    /// What those of them count that the base covers, in bytes.
+    covered_bytes: usize,
 }
 
 /// An entry, whose index is its place, and the request that waits for it.
@@ -42,29 +51,42 @@ impl Slot {
     fn new(entry: Entry, request: Option<RequestId>) -> Self {
         Self { term: entry.term, payload: entry.payload.unwrap_or_default(), request }
     }
+
+    /// What the entry counts towards a snapshot.
+    pub fn bytes(&self) -> usize {
+        self.payload.bytes() + ENTRY_OVERHEAD_BYTES
+    }
 }
 
 impl Log {
     pub const fn new(base: SnapshotMeta) -> Self {
-        Self { base, entries: VecDeque::new() }
+        let before = (base.index, base.epoch.round);
+        Self { base, before, entries: VecDeque::new(), covered_bytes: 0 }
     }
 
     pub const fn base(&self) -> &SnapshotMeta {
         &self.base
     }
 
+    /// The position and term of the entry before the first one held: the earliest place after which
+    /// a follower can be brought up by entries.
+    pub const fn before(&self) -> (Index, u64) {
+        self.before
+    }
+
     pub fn last_index(&self) -> Index {
-        self.base.index + self.entries.len() as u64
+        self.before.0 + self.entries.len() as u64
     }
 
     pub fn last_term(&self) -> u64 {
-        self.entries.back().map_or(self.base.epoch.round, |slot| slot.term)
+        self.entries.back().map_or(self.before.1, |slot| slot.term)
     }
 
-    /// The term at an index; `None` before the base and after the end.
+    /// The term at an index; `None` before what is held and after the end.
     pub fn term_at(&self, index: Index) -> Option<u64> {
-        if index == self.base.index {
-            return Some(self.base.epoch.round);
+        let (before, term) = self.before;
+        if index == before {
+            return Some(term);
         }
         self.get(index).map(|slot| slot.term)
     }
@@ -85,7 +107,7 @@ impl Log {
 
     /// The configurations that the entries held carry, each with its position.
     pub fn configurations(&self) -> impl Iterator<Item = (Index, &Configuration)> {
-        let indexed = (self.base.index + 1..).zip(&self.entries);
+        let indexed = (self.before.0 + 1..).zip(&self.entries);
         indexed.filter_map(|(index, slot)| Some((index, slot.payload.configuration()?)))
     }
 
@@ -103,8 +125,30 @@ impl Log {
 
     /// Removes the entries from this index on.
     pub fn truncate_from(&mut self, from: Index) {
-        let keep = self.offset(from).expect("nothing is truncated at or before the base");
+        assert!(from > self.base.index, "nothing is truncated that a snapshot holds");
+        let keep = self.offset(from).expect("what follows the base is held");
         self.entries.truncate(keep);
+    }
+
+    /// A snapshot holds everything up to its index; the entries that it covers, and the base before it
+    /// did not, count so many bytes. They stay until they are [trimmed](Self::trim).
+    pub fn compact(&mut self, base: SnapshotMeta, bytes: usize) {
+        assert!(base.index > self.base.index, "a later snapshot is the base");
+        self.base = base;
+        self.covered_bytes += bytes;
+    }
+
+    /// Removes the oldest of the entries that the base covers while they count more than so many
+    /// bytes; but no more than `limit` at a time, for the others wait meanwhile.
+    pub fn trim(&mut self, retained_bytes: usize, limit: usize) {
+        for _ in 0..limit {
+            if self.covered_bytes <= retained_bytes || self.before.0 == self.base.index {
+                return;
+            }
+            let slot = self.entries.pop_front().expect("the base is not beyond the end");
+            self.covered_bytes -= slot.bytes();
+            self.before = (self.before.0 + 1, slot.term);
+        }
     }
 
     /// The entries from an index on, as many as fit; at least one, if there is one.
@@ -128,24 +172,27 @@ impl Log {
         (from..).zip(self.entries.range(start..start + count)).map(entry).collect()
     }
 
-    /// The last position at or before `index` whose term is at most `term`, with its term. Nothing
-    /// is known before the base, so the base is the least answer.
-    pub fn last_at_most(&self, index: Index, term: u64) -> (Index, u64) {
-        let held = self.offset(index + 1).unwrap_or(0).min(self.entries.len());
+    /// The last position at or before `index` whose term is at most `term`; `None` if that is before
+    /// what is held.
+    pub fn last_at_most(&self, index: Index, term: u64) -> Option<Index> {
+        let (before, before_term) = self.before;
+        if index < before || term < before_term {
+            return None;
+        }
+        let held = self.offset(index + 1)?.min(self.entries.len());
         // Terms never fall along the log, so the ones that are low enough stand in front.
         let low = self.entries.partition_point(|slot| slot.term <= term).min(held);
-        let index = self.base.index + low as u64;
-        (index, self.term_at(index).expect("the position was just found"))
+        Some(before + low as u64)
     }
 
     fn offsets(&self, indexes: RangeInclusive<Index>) -> Range<usize> {
         let (from, to) = indexes.into_inner();
-        let start = self.offset(from).expect("nothing is read at or before the base");
+        let start = self.offset(from).expect("nothing is read before what is held");
         start..self.offset(to + 1).expect("a range ends after it starts")
     }
 
     fn offset(&self, index: Index) -> Option<usize> {
-        usize::try_from(index.checked_sub(self.base.index + 1)?).ok()
+        usize::try_from(index.checked_sub(self.before.0 + 1)?).ok()
     }
 }
 
@@ -186,6 +233,26 @@ mod tests {
         assert_eq!(log.batch(7, 9, 1_000), []);
     }
 
+    #[test]
+    fn what_a_snapshot_covers_stays_within_the_margin() {
+        let mut log = log(0, &[1, 2, 2, 3, 3]);
+        let bytes = log.range(1..=1).map(Slot::bytes).sum::<usize>();
+        let covering = |index, round| SnapshotMeta {
+            index,
+            epoch: Epoch::term(round),
+            ..SnapshotMeta::default()
+        };
+        log.compact(covering(3, 2), 3 * bytes);
+        log.trim(2 * bytes, 9);
+        assert_eq!((log.before(), log.last_index()), ((1, 1), 5));
+        assert_eq!((log.term_at(0), log.term_at(1), log.term_at(2)), (None, Some(1), Some(2)));
+        log.compact(covering(4, 3), bytes);
+        log.trim(0, 2);
+        assert_eq!(log.before(), (3, 2), "so much at a time");
+        log.trim(0, 2);
+        assert_eq!((log.before(), log.last_index()), ((4, 3), 5), "what follows the base stays");
+    }
+
     proptest! {
         #[test]
         fn the_last_position_of_a_term_at_most(
@@ -197,8 +264,8 @@ mod tests {
             terms.sort_unstable();
             let log = log(base, &terms);
             let fits = |&at: &Index| log.term_at(at).is_some_and(|t| t <= term);
-            let expected = (base + 1..=index).rev().find(fits).unwrap_or(base);
-            prop_assert_eq!(log.last_at_most(index, term).0, expected);
+            let expected = (base..=index).rev().find(fits);
+            prop_assert_eq!(log.last_at_most(index, term), expected);
         }
     }
 }

@@ -133,6 +133,16 @@ impl Raft {
         }
     }
 
+    /// A snapshot took the place of the whole log: it tells who the members are.
+    pub(crate) fn install_membership(&mut self, base: &SnapshotMeta, out: &mut Outbox<Self>) {
+        let known = self.membership.current().clone();
+        self.membership.truncate_from(base.index + 1);
+        self.membership.install(base);
+        if *self.membership.current() != known {
+            self.note_configuration(out);
+        }
+    }
+
     /// Whether a change of the members is under way: the configuration in force is joint, or may yet
     /// be truncated.
     pub(crate) fn is_changing(&self) -> bool {

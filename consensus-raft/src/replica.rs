@@ -13,6 +13,7 @@ use crate::{
     message::Message,
     record::{Entry, Hard, Record, recover, voted_for},
     replication::Progress,
+    snapshot::Snapshots,
 };
 
 /// The parameters of one replica.
@@ -61,12 +62,14 @@ pub struct Raft {
     /// What it does in this term.
     pub(crate) standing: Standing,
 
-    /// The log since the base. On a leader, only ever appended to (§5.3, Leader Append-Only).
+    /// The log since the base, and a margin before. On a leader, only ever appended to (§5.3, Leader Append-Only).
     pub(crate) log: Log,
     /// The last entry known to be committed; never falls, never beyond the log.
     pub(crate) commit: Index,
     /// The last entry handed to the state machine; equal to `commit` after each flush.
     pub(crate) applied: Index,
+    /// What leads to the next snapshot.
+    pub(crate) snapshots: Snapshots,
 }
 
 /// What a replica does in its term.
@@ -152,6 +155,7 @@ impl Protocol for Raft {
             log: recovered.log,
             commit: recovered.hard.commit,
             applied: 0,
+            snapshots: Snapshots::default(),
         };
         replica.restore_base(recovered.base, out);
         replica.recover_membership(out);
@@ -181,11 +185,14 @@ impl Protocol for Raft {
             Input::Ask { request, ask: Ask::Transfer(_) } => {
                 out.refuse(request, Refusal::Unsupported("a transfer of leadership"));
             }
-            Input::Compacted(_) | Input::Staged { .. } | Input::Suspected { .. } => {}
+            Input::Compacted(snapshot) => self.compacted(snapshot, out),
+            Input::Staged { from, snapshot } => self.staged(from, snapshot, out),
+            Input::Suspected { .. } => {}
         }
     }
 
     fn flush(&mut self, _now: Time, out: &mut Outbox<Self>) {
+        self.trim();
         self.advance_commit(out);
         self.save(out);
         self.acknowledge(out);
@@ -204,7 +211,7 @@ impl Protocol for Raft {
             leader: self.leader(),
             commit: self.commit,
             last: self.log.last_index(),
-            first: self.log.base().index + 1,
+            first: self.log.before().0 + 1,
             members: self.membership.current().all_voters(),
             learners: self.membership.current().learners.clone(),
             changing: self.is_changing(),

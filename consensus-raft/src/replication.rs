@@ -4,12 +4,11 @@
 use std::collections::VecDeque;
 
 use consensus_core::{
-    Command, Epoch, Index, NodeId, Outbox, Payload, Refusal, RequestId, Write, event::Event,
-    payload::MAX_COMMAND_BYTES,
+    Command, Epoch, Index, NodeId, Outbox, Payload, Refusal, RequestId, Settings, Write,
+    event::Event, payload::MAX_COMMAND_BYTES,
 };
 
 use crate::{
-    log::Slot,
     message::{
         AppendEntries, AppendEntriesReply, MAX_ENTRIES, MAX_ENTRIES_BYTES, Message, ReadRound,
     },
@@ -39,9 +38,58 @@ pub(crate) enum Mode {
     Probe,
     /// Such a message is on its way; its answer, or the next heartbeat, goes on.
     Probing,
-    /// The logs agree up to `next`, if nothing was lost. Holds the last index of each message on its
-    /// way, in order.
-    Replicate(VecDeque<Index>),
+    /// The logs agree up to `next`, if nothing was lost.
+    Replicate(Inflight),
+    /// An entry that it needs is gone: it is being sent the base (§7), and `next` is what follows
+    /// that. Heartbeats go on, and ask whether it has it; it is sent again while it has not.
+    Snapshot,
+}
+
+/// The messages with entries that are on their way to one follower.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Inflight {
+    /// The last index and the command bytes of each message, in order.
+    messages: VecDeque<(Index, usize)>,
+    /// The bytes of all of them.
+    bytes: usize,
+}
+
+impl Inflight {
+    fn push(&mut self, last: Index, bytes: usize) {
+        self.messages.push_back((last, bytes));
+        self.bytes += bytes;
+    }
+
+    /// Everything up to here arrived.
+    fn arrived(&mut self, matched: Index) {
+        while let Some(&(last, bytes)) = self.messages.front()
+            && last <= matched
+        {
+            self.messages.pop_front();
+            self.bytes -= bytes;
+        }
+    }
+
+    /// How many bytes the next message may carry; none if as much is on its way as may be.
+    fn room(&self, settings: &Settings) -> Option<usize> {
+        if self.messages.len() >= settings.max_inflight_batches {
+            return None;
+        }
+        match settings.max_inflight_bytes.saturating_sub(self.bytes) {
+            0 => None,
+            room => Some(room),
+        }
+    }
+
+    /// How many messages are on their way.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// The last index of the first message.
+    pub fn first(&self) -> Option<Index> {
+        self.messages.front().map(|&(last, _)| last)
+    }
 }
 
 impl Progress {
@@ -49,43 +97,47 @@ impl Progress {
         Self { peer, matched: 0, next: last + 1, mode: Mode::Probe, heard: false, read_acked: 0 }
     }
 
-    /// The follower holds everything up to here.
-    fn acknowledge(&mut self, matched: Index) {
+    /// The follower holds everything up to here. `before` is the earliest place after which it can be
+    /// brought up by entries.
+    fn acknowledge(&mut self, matched: Index, before: Index) {
         if matched < self.matched {
             return;
         }
         self.matched = matched;
         match &mut self.mode {
-            Mode::Probe | Mode::Probing => {
-                self.mode = Mode::Replicate(VecDeque::new());
+            Mode::Snapshot if matched < before => {}
+            Mode::Probe | Mode::Probing | Mode::Snapshot => {
+                self.mode = Mode::Replicate(Inflight::default());
                 self.next = matched + 1;
             }
             Mode::Replicate(inflight) => {
-                while inflight.front().is_some_and(|&last| last <= matched) {
-                    inflight.pop_front();
-                }
+                inflight.arrived(matched);
                 self.next = self.next.max(matched + 1);
             }
         }
     }
 
-    fn may_send(&self, last: Index, max_inflight: usize) -> bool {
-        let room = match &self.mode {
-            Mode::Probe => true,
-            Mode::Probing => false,
-            Mode::Replicate(inflight) => inflight.len() < max_inflight,
-        };
-        room && self.next <= last
+    /// How many command bytes the next message may carry; `None` if there is to be none now.
+    fn room(&self, last: Index, settings: &Settings) -> Option<usize> {
+        if self.next > last {
+            return None;
+        }
+        match &self.mode {
+            Mode::Probe => Some(settings.max_inflight_bytes),
+            Mode::Probing | Mode::Snapshot => None,
+            Mode::Replicate(inflight) => inflight.room(settings),
+        }
     }
 
-    /// Entries up to here are on their way.
-    fn sent(&mut self, last: Index) {
-        match &mut self.mode {
-            Mode::Probe | Mode::Probing => self.mode = Mode::Probing,
-            Mode::Replicate(inflight) => {
-                inflight.push_back(last);
-                self.next = last + 1;
+    /// These entries are on their way.
+    fn sent(&mut self, entries: &[Entry]) {
+        match (&mut self.mode, entries.last()) {
+            (Mode::Replicate(inflight), Some(last)) => {
+                inflight.push(last.index, entries.iter().map(Entry::bytes).sum());
+                self.next = last.index + 1;
             }
+            (Mode::Replicate(_) | Mode::Snapshot, _) => {}
+            (Mode::Probe | Mode::Probing, _) => self.mode = Mode::Probing,
         }
     }
 }
@@ -159,11 +211,15 @@ impl Raft {
         let max_entries = settings.max_batch_entries.min(MAX_ENTRIES);
         let max_bytes = settings.max_batch_bytes.min(MAX_ENTRIES_BYTES);
         let last = self.log.last_index();
+        let ((before, _), base) = (self.log.before(), self.log.base());
         for peer in &mut leader.progress {
-            while peer.may_send(last, settings.max_inflight_batches) {
+            if peer.needs_snapshot(before, base.index) {
+                out.send_snapshot(peer.peer, base.clone());
+            }
+            while let Some(room) = peer.room(last, settings) {
+                let entries = self.log.batch(peer.next, max_entries, max_bytes.min(room));
                 let prev_log_index = peer.next - 1;
-                let entries = self.log.batch(peer.next, max_entries, max_bytes);
-                peer.sent(prev_log_index + entries.len() as u64);
+                peer.sent(&entries);
                 let append = AppendEntries {
                     term: self.term,
                     prev_log_index,
@@ -177,7 +233,8 @@ impl Raft {
     }
 
     /// Makes the leader heard, and asks how far the log of a follower goes that has not acknowledged
-    /// everything: every loss of an append, or of its answer, is found here at the latest.
+    /// everything: every loss of an append, of its answer, or of a snapshot, is found here at the
+    /// latest.
     pub(crate) fn heartbeat_timeout(&mut self, out: &mut Outbox<Self>) {
         let Standing::Leader(leader) = &mut self.standing else { return };
         Self::arm(Timer::Heartbeat, self.config.settings.heartbeat_interval, out);
@@ -186,12 +243,13 @@ impl Raft {
             let commit = self.commit.min(peer.matched);
             let round = ReadRound { term: self.term, round: leader.reads.last(), commit };
             out.send_now(peer.peer, Message::ReadRound(round));
-            if peer.matched < last {
-                let prev_log_index = peer.next - 1;
+            let prev_log_index = peer.next - 1;
+            let held = self.log.term_at(prev_log_index).filter(|_| peer.matched < last);
+            if let Some(prev_log_term) = held {
                 let ask = AppendEntries {
                     term: self.term,
                     prev_log_index,
-                    prev_log_term: self.log.term_at(prev_log_index).expect(HELD),
+                    prev_log_term,
                     entries: Vec::new(),
                     leader_commit: self.commit,
                 };
@@ -211,10 +269,7 @@ impl Raft {
         if !self.follow(from, term, out) {
             return self.refuse_append(from, prev_log_index, prev_log_term, out);
         }
-        // What lies before the base is committed, and so alike.
-        let matches = prev_log_index < self.log.base().index
-            || self.log.term_at(prev_log_index) == Some(prev_log_term);
-        if !matches {
+        if !self.continues_log(prev_log_index, prev_log_term, &entries) {
             return self.refuse_append(from, prev_log_index, prev_log_term, out);
         }
         let matched = prev_log_index + entries.len() as u64;
@@ -225,12 +280,25 @@ impl Raft {
         }
     }
 
+    /// Whether a leader's entries after this previous one continue this log. What lies before what is
+    /// held is committed, and so alike in the log of every leader that is not deposed; of one that
+    /// is, the message contradicts what is here, if it reaches so far.
+    fn continues_log(&self, prev_log_index: Index, prev_log_term: u64, entries: &[Entry]) -> bool {
+        let (before, before_term) = self.log.before();
+        if prev_log_index >= before {
+            return self.log.term_at(prev_log_index) == Some(prev_log_term);
+        }
+        let place = usize::try_from(before - prev_log_index - 1).ok();
+        let there = place.and_then(|place| entries.get(place));
+        there.is_none_or(|entry| entry.term == before_term)
+    }
+
     /// Appends the entries that are not there. Only an entry that contradicts the leader's, and what
     /// follows it, is removed: a delayed message must not cut off what a later one brought (§5.3).
     fn accept_entries(&mut self, mut entries: Vec<Entry>, out: &mut Outbox<Self>) {
-        let (base, last) = (self.log.base().index, self.log.last_index());
+        let ((before, _), last) = (self.log.before(), self.log.last_index());
         let is_held = |entry: &&Entry| {
-            entry.index <= base
+            entry.index <= before
                 || entry.index <= last && self.log.term_at(entry.index) == Some(entry.term)
         };
         let held = entries.iter().take_while(is_held).count();
@@ -282,9 +350,9 @@ impl Raft {
         }
         if from == self.membership.me() {
             leader.matched = leader.matched.max(reply.matched);
-        } else if let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == from) {
+        } else if let Some(peer) = leader.peer_mut(from) {
             peer.heard = true;
-            peer.acknowledge(reply.matched);
+            peer.acknowledge(reply.matched, self.log.before().0);
         }
     }
 
@@ -298,14 +366,9 @@ impl Raft {
         if reached <= self.commit || self.log.term_at(reached) != Some(self.term) {
             return;
         }
-        let (first, term_start) = (self.commit + 1, leader.term_start);
+        let (known, term_start) = (self.commit, leader.term_start);
         self.commit_to(reached, out);
-        let committed = self.log.range(first..=reached);
-        let bytes: usize = committed.map(|slot| slot.payload.bytes()).sum();
-        if let Some(leader) = self.leading() {
-            leader.uncommitted_bytes -= bytes;
-        }
-        if (first..=reached).contains(&term_start) {
+        if (known + 1..=reached).contains(&term_start) {
             out.note(Event::CaughtUp { epoch: Epoch::term(self.term) });
         }
     }
@@ -317,8 +380,11 @@ impl Raft {
         }
         assert!(commit <= self.log.last_index(), "nothing is committed that the log lacks");
         let from = self.commit + 1;
-        let holds_command = |slot: &Slot| !slot.payload.is_noop();
-        let has_command = self.log.range(from..=commit).any(holds_command);
+        let committed = || self.log.range(from..=commit).map(|slot| &slot.payload);
+        let has_command = committed().any(|payload| payload.command().is_some());
+        if let Standing::Leader(leader) = &mut self.standing {
+            leader.uncommitted_bytes -= committed().map(Payload::bytes).sum::<usize>();
+        }
         self.commit = commit;
         let epoch = Epoch::term(self.term);
         out.note(Event::Committed { epoch, from, to: commit, has_command });
@@ -327,10 +393,13 @@ impl Raft {
     /// Hands what is committed to the state machine, in order (at flush).
     pub(crate) fn apply_committed(&mut self, out: &mut Outbox<Self>) {
         let slots = self.log.range_mut(self.applied + 1..=self.commit);
+        let mut bytes = 0;
         out.apply_all((self.applied + 1..).zip(slots).map(|(index, slot)| {
+            bytes += slot.bytes();
             (index, Epoch::term(slot.term), slot.payload.clone(), slot.request.take())
         }));
         self.applied = self.commit;
+        self.count_applied(bytes, out);
     }
 }
 
