@@ -54,7 +54,7 @@ impl MultiPaxos {
     /// gap, as far as it is not chosen yet.
     pub(crate) fn resend(&mut self, to: NodeId, lost: Range<Index>, out: &mut Out) {
         let limit = self.batch_limit();
-        let max_inflight = self.config.settings.max_inflight_batches;
+        let settings = &self.config.settings;
         let (ballot, chosen_to, applied) = (self.promised, self.chosen_to, self.applied);
         let bit = self.membership.bit(to);
         let Standing::Leader(leader) = &mut self.standing else { return };
@@ -62,12 +62,12 @@ impl MultiPaxos {
         let window = &leader.window;
         let lacks = |slot: &Index| window[(slot - applied - 1) as usize].accepted_by & bit == 0;
         let mut from = lost.start.max(chosen_to + 1);
-        while peer.inflight.len() < max_inflight {
+        while let Some(room) = peer.inflight.room(settings) {
             let Some(slot) = (from..lost.end).find(lacks) else { return };
             let end = (slot..lost.end).find(|slot| !lacks(slot)).unwrap_or(lost.end);
-            let values = self.log.run(slot..=end - 1, limit);
+            let (values, bytes) = self.log.run(slot..=end - 1, limit.within(room));
             from = slot + values.len() as u64;
-            peer.sent(slot, from - 1);
+            peer.inflight.sent(slot, from - 1, bytes);
             out.send_now(to, Message::Accept(Accept { ballot, slot, values, chosen_to }));
         }
     }

@@ -26,6 +26,13 @@ pub(crate) struct BatchLimit {
     pub bytes: usize,
 }
 
+impl BatchLimit {
+    /// No more bytes than that.
+    pub fn within(self, bytes: usize) -> Self {
+        Self { bytes: self.bytes.min(bytes), ..self }
+    }
+}
+
 /// One slot's accepted value.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Slot {
@@ -73,13 +80,21 @@ impl Log {
         self.dropped_to
     }
 
-    /// Makes a snapshot of what this log holds its base. What the base covers and its predecessor
-    /// did not costs `covered` bytes; no more than `retained` bytes of it stay, for laggards.
-    pub fn compact(&mut self, base: SnapshotMeta, covered: usize, retained: usize) {
+    /// A snapshot of what this log holds becomes its base. What the base covers and the one before it
+    /// did not costs so many bytes; it stays until it is [trimmed](Self::trim).
+    pub fn compact(&mut self, base: SnapshotMeta, covered_bytes: usize) {
         debug_assert!(self.base.index < base.index && base.index <= self.last());
         self.base = base;
-        self.margin_bytes += covered;
-        while self.margin_bytes > retained && self.dropped_to < self.base.index {
+        self.margin_bytes += covered_bytes;
+    }
+
+    /// Drops at most so many slots that the base covers, until those that are left cost no more than
+    /// `retained_bytes`.
+    pub fn trim(&mut self, retained_bytes: usize, most: usize) {
+        for _ in 0..most {
+            if self.margin_bytes <= retained_bytes || self.dropped_to >= self.base.index {
+                return;
+            }
             let dropped = self.slots.pop_front().flatten();
             self.margin_bytes -= dropped.expect("what is applied is no hole").bytes();
             self.dropped_to += 1;
@@ -131,7 +146,7 @@ impl Log {
     }
 
     /// What was accepted for these slots; all of them are held.
-    pub fn range(&self, slots: RangeInclusive<Index>) -> impl Iterator<Item = &Slot> {
+    pub fn range(&self, slots: RangeInclusive<Index>) -> impl Iterator<Item = &Slot> + Clone {
         let (from, to) = slots.into_inner();
         let start = self.place(from).expect("what was dropped is not read");
         let end = self.place(to + 1).expect("a range ends after it starts");
@@ -169,21 +184,20 @@ impl Log {
         (values, None)
     }
 
-    /// The values of consecutive slots that are all held, as many as one message may carry.
-    pub fn run(&self, slots: RangeInclusive<Index>, limit: BatchLimit) -> Vec<Payload> {
-        let held = "a leader holds every slot of its window";
-        let (from, to) = (self.place(*slots.start()), self.place(*slots.end()));
-        let places = from.expect(held)..=to.expect(held);
-        let mut bytes = 0;
-        let fits = |value: &&Payload| {
-            let is_first = bytes == 0;
-            bytes += value.bytes();
-            is_first || bytes <= limit.bytes
-        };
-        let values = self.slots.range(places).map(|slot| &slot.as_ref().expect(held).value);
+    /// The values of consecutive slots that are all held, as many as one message may carry, and how
+    /// many bytes they are.
+    pub fn run(&self, slots: RangeInclusive<Index>, limit: BatchLimit) -> (Vec<Payload>, usize) {
+        let values = self.range(slots).map(|slot| &slot.value);
         // Counted first, so that the batch is allocated once and copied without looking.
-        let count = values.clone().take(limit.entries).take_while(fits).count();
-        values.take(count).cloned().collect()
+        let (mut count, mut bytes) = (0, 0);
+        for value in values.clone().take(limit.entries) {
+            let more = bytes + value.bytes();
+            if more > limit.bytes && count > 0 {
+                break;
+            }
+            (count, bytes) = (count + 1, more);
+        }
+        (values.take(count).cloned().collect(), bytes)
     }
 
     fn place(&self, slot: Index) -> Option<usize> {
@@ -228,10 +242,15 @@ mod tests {
         let cost = 3 + ENTRY_OVERHEAD_BYTES;
         let base = |index| SnapshotMeta { index, ..SnapshotMeta::default() };
         let mut log = log(10, &[11, 12, 13, 14, 16]);
-        log.compact(base(13), 3 * cost, 2 * cost);
+        log.compact(base(13), 3 * cost);
+        assert_eq!((log.base().index, log.dropped_to(), log.last()), (13, 10, 16));
+        log.trim(2 * cost, 9);
         assert_eq!((log.base().index, log.dropped_to(), log.last()), (13, 11, 16));
         assert!(log.get(11).is_none() && log.get(12).is_some() && log.get(16).is_some());
-        log.compact(base(14), cost, cost - 1);
+        log.compact(base(14), cost);
+        log.trim(cost - 1, 2);
+        assert_eq!(log.dropped_to(), 13, "piece by piece");
+        log.trim(cost - 1, 2);
         assert_eq!((log.base().index, log.dropped_to(), log.last()), (14, 14, 16));
         assert_eq!(slots(log.batch(1..=99, ALL)), (vec![16], None));
     }
@@ -260,7 +279,11 @@ mod tests {
         assert_eq!(slots(log.batch(2..=9, bytes)), (vec![2, 5], Some(6)));
         let tiny = BatchLimit { entries: 100, bytes: 1 };
         assert_eq!(slots(log.batch(5..=9, tiny)), (vec![5], Some(6)));
-        assert_eq!(log.run(1..=2, tiny).len(), 1);
-        assert_eq!(log.run(5..=6, ALL).len(), 2);
+        let run = |slots, limit| {
+            let (values, bytes) = log.run(slots, limit);
+            (values.len(), bytes)
+        };
+        assert_eq!((run(1..=2, tiny), run(5..=6, ALL)), ((1, 3), (2, 6)));
+        assert_eq!((run(1..=2, bytes), run(5..=6, entries)), ((2, 6), (2, 6)));
     }
 }

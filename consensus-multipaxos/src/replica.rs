@@ -249,7 +249,7 @@ impl Protocol for MultiPaxos {
                 out.refuse(request, Refusal::Unsupported("a transfer of leadership"));
             }
             Input::Compacted(snapshot) => self.compacted(snapshot, out),
-            Input::Staged { from, snapshot } => self.install(from, snapshot, out),
+            Input::Staged { from, snapshot } => self.staged(from, snapshot, out),
             Input::Suspected { .. } => {}
         }
     }
@@ -263,6 +263,7 @@ impl Protocol for MultiPaxos {
         self.apply_committed(out);
         self.serve_reads(out);
         self.rearm_on_contact(out);
+        self.trim();
     }
 
     fn status(&self) -> Status {

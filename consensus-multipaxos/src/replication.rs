@@ -13,7 +13,8 @@
 use std::{collections::VecDeque, ops::Range};
 
 use consensus_core::{
-    Command, Index, NodeId, Payload, Refusal, RequestId, event::Event, payload::MAX_COMMAND_BYTES,
+    Command, Index, NodeId, Payload, Refusal, RequestId, Settings, event::Event,
+    payload::MAX_COMMAND_BYTES,
 };
 
 use crate::{
@@ -29,8 +30,8 @@ pub(crate) struct Progress {
     pub peer: NodeId,
     /// The next slot to propose to it.
     pub next: Index,
-    /// The Accepts on their way, in the order sent.
-    pub inflight: VecDeque<Inflight>,
+    /// The Accepts on their way to it.
+    pub inflight: Inflight,
     /// The read round whose acknowledgement is waited for, and `next` when it left.
     pub probe: Option<(u64, Index)>,
     /// `next` when the probe before left.
@@ -42,11 +43,11 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub const fn new(peer: NodeId, next: Index) -> Self {
+    pub fn new(peer: NodeId, next: Index) -> Self {
         Self {
             peer,
             next,
-            inflight: VecDeque::new(),
+            inflight: Inflight::default(),
             probe: None,
             settled: next,
             heard: false,
@@ -54,25 +55,9 @@ impl Progress {
         }
     }
 
-    /// These slots are on their way.
-    pub fn sent(&mut self, from: Index, to: Index) {
-        self.inflight.push_back(Inflight { from, to, overtaken: 0 });
-    }
-
-    /// The peer accepted these slots. Returns slots that were sent before them and are lost, judged
-    /// by how often later ones were acknowledged: under load a loss waits for no heartbeat.
-    fn acknowledge(&mut self, from: Index, to: Index) -> Option<Range<Index>> {
-        let accepted = |sent: &Inflight| from <= sent.to && sent.from <= to;
-        let latest = self.inflight.iter().rposition(accepted)?;
-        self.inflight.range_mut(..latest).for_each(|sent| sent.overtaken += 1);
-        self.inflight.retain(|sent| !accepted(sent));
-        // Whoever was sent first was overtaken most.
-        let first = *self.inflight.front()?;
-        if first.overtaken < OVERTAKEN_LIMIT {
-            return None;
-        }
-        self.inflight.pop_front();
-        Some(first.from..first.to + 1)
+    /// How many command bytes the next message may carry; `None` if there is to be none now.
+    fn room(&self, last: Index, settings: &Settings) -> Option<usize> {
+        if self.next > last { None } else { self.inflight.room(settings) }
     }
 
     /// The probe was acknowledged: whatever was sent before the *previous* probe, and is not
@@ -80,20 +65,84 @@ impl Progress {
     pub fn settle(&mut self, round: u64) -> Option<Range<Index>> {
         let (_, sent_before) = self.probe.take_if(|&mut (probe, _)| probe <= round)?;
         let lost_before = std::mem::replace(&mut self.settled, sent_before);
-        self.inflight.retain(|sent| sent.to >= lost_before);
+        self.inflight.forget(|sent| sent.to < lost_before);
         Some(0..lost_before)
     }
 }
 
+/// The Accepts that are on their way to one acceptor.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct Inflight {
+    /// In the order sent.
+    messages: VecDeque<Sent>,
+    /// The command bytes of all of them.
+    bytes: usize,
+}
+
 /// An Accept on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Inflight {
+struct Sent {
     /// Its first slot.
-    pub from: Index,
+    from: Index,
     /// Its last slot.
-    pub to: Index,
+    to: Index,
+    /// Its command bytes.
+    bytes: usize,
     /// How often something sent later was acknowledged before it.
-    pub overtaken: u32,
+    overtaken: u32,
+}
+
+impl Inflight {
+    /// How many messages are on their way.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// How many bytes the next message may carry; none if as much is on its way as may be.
+    pub fn room(&self, settings: &Settings) -> Option<usize> {
+        if self.messages.len() >= settings.max_inflight_batches {
+            return None;
+        }
+        match settings.max_inflight_bytes.saturating_sub(self.bytes) {
+            0 => None,
+            room => Some(room),
+        }
+    }
+
+    /// These slots are on their way.
+    pub fn sent(&mut self, from: Index, to: Index, bytes: usize) {
+        self.messages.push_back(Sent { from, to, bytes, overtaken: 0 });
+        self.bytes += bytes;
+    }
+
+    /// The acceptor has these slots. Returns slots that were sent before them and are lost, judged
+    /// by how often later ones were acknowledged: under load a loss waits for no heartbeat.
+    fn acknowledge(&mut self, from: Index, to: Index) -> Option<Range<Index>> {
+        let accepted = |sent: &Sent| from <= sent.to && sent.from <= to;
+        let latest = self.messages.iter().rposition(accepted)?;
+        self.messages.range_mut(..latest).for_each(|sent| sent.overtaken += 1);
+        self.forget(accepted);
+        // Whoever was sent first was overtaken most.
+        let first = *self.messages.front()?;
+        if first.overtaken < OVERTAKEN_LIMIT {
+            return None;
+        }
+        self.messages.pop_front();
+        self.bytes -= first.bytes;
+        Some(first.from..first.to + 1)
+    }
+
+    /// What arrived or is lost is on its way no more.
+    fn forget(&mut self, gone: impl Fn(&Sent) -> bool) {
+        let bytes = &mut self.bytes;
+        self.messages.retain(|sent| {
+            let gone = gone(sent);
+            if gone {
+                *bytes -= sent.bytes;
+            }
+            !gone
+        });
+    }
 }
 
 /// How often an Accept may be overtaken before it is taken for lost (TCP's number: RFC 5681 §3.2).
@@ -137,7 +186,7 @@ impl MultiPaxos {
     /// parallel with the leader's.
     pub(crate) fn replicate(&mut self, out: &mut Out) {
         let limit = self.batch_limit();
-        let max_inflight = self.config.settings.max_inflight_batches;
+        let settings = &self.config.settings;
         let (ballot, chosen_to, last) = (self.promised, self.chosen_to, self.log.last());
         let Standing::Leader(leader) = &mut self.standing else { return };
         if !leader.has_taken_over() {
@@ -146,11 +195,11 @@ impl MultiPaxos {
         for peer in &mut leader.progress {
             // What is chosen needs no more acceptances; who lacks it learns it.
             peer.next = peer.next.max(chosen_to + 1);
-            while peer.next <= last && peer.inflight.len() < max_inflight {
+            while let Some(room) = peer.room(last, settings) {
                 let slot = peer.next;
-                let values = self.log.run(slot..=last, limit);
+                let (values, bytes) = self.log.run(slot..=last, limit.within(room));
                 peer.next += values.len() as u64;
-                peer.sent(slot, peer.next - 1);
+                peer.inflight.sent(slot, peer.next - 1, bytes);
                 let accept = Accept { ballot, slot, values, chosen_to };
                 out.send_now(peer.peer, Message::Accept(accept));
             }
@@ -264,7 +313,7 @@ impl MultiPaxos {
         let mut lost = None;
         if let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == from) {
             peer.heard = true;
-            lost = peer.acknowledge(accepted.from, accepted.to);
+            lost = peer.inflight.acknowledge(accepted.from, accepted.to);
         }
         let bit = self.membership.bit(from);
         let start = accepted.from.saturating_sub(self.applied + 1) as usize;
@@ -340,7 +389,6 @@ impl MultiPaxos {
             })),
         }
         self.applied = self.chosen_to;
-        self.snapshots.applied(count, bytes);
-        self.take_snapshot(out);
+        self.count_applied(count, bytes, out);
     }
 }

@@ -16,21 +16,18 @@ use consensus_core::{
 
 use crate::replica::{MultiPaxos, Out, Standing};
 
-/// When the next snapshot is due, and what becomes of the last.
+/// How many slots leave the memory in one flush: a hundred thousand at once would keep everything
+/// else waiting.
+const TRIM_LIMIT: usize = 4_096;
+
+/// What leads to the next snapshot.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Snapshots {
     /// What the slots cost that were applied since the last snapshot was asked for.
     applied_bytes: usize,
-    /// The snapshot that is being saved, and what the slots cost that it covers and the base does
-    /// not.
-    underway: Option<(SnapshotMeta, usize)>,
-}
-
-impl Snapshots {
-    /// So many slots with so many command bytes were applied.
-    pub const fn applied(&mut self, slots: u64, command_bytes: usize) {
-        self.applied_bytes += command_bytes + slots as usize * ENTRY_OVERHEAD_BYTES;
-    }
+    /// The snapshot that was asked for and is not yet durable, by its index, and what the slots cost
+    /// that it covers and the base does not.
+    pending: Option<(Index, usize)>,
 }
 
 impl MultiPaxos {
@@ -44,31 +41,35 @@ impl MultiPaxos {
         out.restore(base);
     }
 
-    /// Has the state machine saved, if enough was applied since the last time and that is done with
-    /// (at flush, right after what was applied).
-    pub(crate) fn take_snapshot(&mut self, out: &mut Out) {
-        let limit = self.config.settings.snapshot_after_bytes;
-        if self.snapshots.applied_bytes <= limit || self.snapshots.underway.is_some() {
+    /// So many slots with so many command bytes were applied: asks for a snapshot of what they led
+    /// to, if it is time and none is on its way to the disk.
+    pub(crate) fn count_applied(&mut self, slots: u64, command_bytes: usize, out: &mut Out) {
+        self.snapshots.applied_bytes += command_bytes + slots as usize * ENTRY_OVERHEAD_BYTES;
+        let Snapshots { applied_bytes, pending } = self.snapshots;
+        if pending.is_some() || applied_bytes <= self.config.settings.snapshot_after_bytes {
             return;
         }
         let index = self.applied;
-        let last = self.log.get(index).expect("what is applied after the base is held");
+        let last = self.log.get(index).expect("what was applied last is held");
+        let epoch = last.ballot.epoch();
         let configurations = Box::new(self.membership.configurations_up_to(index));
-        let snapshot = SnapshotMeta { index, epoch: last.ballot.epoch(), configurations };
-        let covered = std::mem::take(&mut self.snapshots.applied_bytes);
-        self.snapshots.underway = Some((snapshot.clone(), covered));
-        out.take_snapshot(snapshot);
+        self.snapshots = Snapshots { applied_bytes: 0, pending: Some((index, applied_bytes)) };
+        out.take_snapshot(SnapshotMeta { index, epoch, configurations });
     }
 
-    /// The snapshot that was asked for is durable: the log before it may go, on disk altogether and
-    /// in memory but for a margin. One that an installed snapshot overtook is of no use any more.
+    /// The snapshot that was asked for is durable: it becomes the base. One that an installed
+    /// snapshot overtook is of no use any more.
     pub(crate) fn compacted(&mut self, snapshot: SnapshotMeta, out: &mut Out) {
-        let underway = self.snapshots.underway.take_if(|(underway, _)| *underway == snapshot);
-        let Some((_, covered)) = underway else { return };
-        let index = snapshot.index;
+        let asked = |&mut (index, _): &mut (Index, usize)| index == snapshot.index;
+        let Some((index, bytes)) = self.snapshots.pending.take_if(asked) else { return };
         self.unsaved.push(Write::Base(snapshot.clone()));
-        self.log.compact(snapshot, covered, self.config.settings.retained_bytes);
+        self.log.compact(snapshot, bytes);
         out.note(Event::Compacted { index });
+    }
+
+    /// Forgets slots that the base covers, beyond the margin (at flush).
+    pub(crate) fn trim(&mut self) {
+        self.log.trim(self.config.settings.retained_bytes, TRIM_LIMIT);
     }
 
     /// A peer's snapshot is here. It becomes the base, in one batch with the hard state, and the
@@ -76,7 +77,7 @@ impl MultiPaxos {
     ///
     /// Values accepted for later slots stay: this acceptor answers for them. Those for the slots it
     /// covers go, and so do the hopes of requests that wait for them.
-    pub(crate) fn install(&mut self, from: NodeId, snapshot: SnapshotMeta, out: &mut Out) {
+    pub(crate) fn staged(&mut self, from: NodeId, snapshot: SnapshotMeta, out: &mut Out) {
         let index = snapshot.index;
         if index <= self.chosen_to {
             return;
