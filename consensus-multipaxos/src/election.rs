@@ -7,10 +7,10 @@
 //!      +------- refused, or a leader or a higher ballot is heard of, or (leader) no quorum is heard
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use consensus_core::{
-    Index, NodeId, Outcome, Payload, ReadRounds, Refusal,
+    Configuration, Index, NodeId, Outcome, Payload, ReadRounds, Refusal,
     event::Event,
     quorum::{Tally, Verdict},
 };
@@ -32,6 +32,11 @@ impl MultiPaxos {
         if self.leading().is_some() {
             return;
         }
+        if !self.membership.is_acceptor(self.membership.me()) {
+            // It only learns, and knows of no leader any more.
+            self.standing = Standing::Follower(Follower::default());
+            return self.arm_election(out);
+        }
         out.note(Event::TimedOut { epoch: self.promised.epoch() });
         if let Standing::Candidate(_) = self.standing {
             out.note(Event::SteppedDown { epoch: self.promised.epoch() });
@@ -48,7 +53,7 @@ impl MultiPaxos {
     /// leader, learns so without a ballot, which would depose the leader.
     fn ask_pre_campaign(&mut self, out: &mut Out) {
         let ballot = self.next_ballot();
-        for peer in self.membership.peers() {
+        for peer in self.membership.voting_peers() {
             out.send_now(peer, Message::PreCampaign(PreCampaign { ballot }));
         }
         // It answers itself at once: the answer promises nothing.
@@ -78,7 +83,7 @@ impl MultiPaxos {
             return;
         }
         candidate.tally.count(from, reply.granted);
-        match candidate.tally.verdict(self.membership.acceptors(), self.membership.quorum()) {
+        match self.membership.verdict(&candidate.tally) {
             Verdict::Won => self.campaign(out),
             Verdict::Lost => self.standing = Standing::Follower(Follower::default()),
             Verdict::Open => {}
@@ -96,10 +101,8 @@ impl MultiPaxos {
         self.save(out);
         out.note(Event::Campaigning { epoch: ballot.epoch() });
         out.note(Event::Voted { epoch: ballot.epoch(), candidate: me });
+        self.ask_promises(out);
         let from = self.chosen_to + 1;
-        for peer in self.membership.peers() {
-            out.send(peer, Message::Prepare(Prepare { ballot, from }));
-        }
         // What it accepted itself stands in its log; the message carries the promise alone.
         let chosen_to = self.chosen_to;
         let own =
@@ -165,10 +168,59 @@ impl MultiPaxos {
             out.send_now(from, Message::Prepare(rest));
             return self.arm_election(out);
         }
-        let complete = candidate.promises.values().filter(|&&told| told == Index::MAX).count();
-        if complete >= self.membership.quorum() {
+        self.ask_promises(out);
+        if self.is_promised() {
             self.win(out);
         }
+    }
+
+    /// Asks for the promise of the ballot whoever may be needed and was not asked: the acceptors of
+    /// every configuration that may decide a slot after those known chosen. What the promises tell may
+    /// add some.
+    fn ask_promises(&mut self, out: &mut Out) {
+        let (ballot, from) = (self.promised, self.chosen_to + 1);
+        let mut needed: BTreeSet<_> = self.membership.voting_peers().collect();
+        let Standing::Candidate(candidate) = &self.standing else { return };
+        let told = self.recovered_configurations(&candidate.recovered);
+        needed.extend(told.into_iter().flat_map(|configuration| configuration.voters));
+        needed.remove(&self.membership.me());
+        let Standing::Candidate(candidate) = &mut self.standing else { return };
+        for peer in needed {
+            if candidate.asked.insert(peer) {
+                out.send(peer, Message::Prepare(Prepare { ballot, from }));
+            }
+        }
+    }
+
+    /// Whether the promises, told completely, suffice: a quorum of every configuration that may decide
+    /// a slot that is not known chosen.
+    ///
+    /// Those are the known ones, and those that the promises tell of: one of them may be chosen, and
+    /// an earlier leader may have gone on under it.
+    fn is_promised(&self) -> bool {
+        let Standing::Candidate(Candidate { promises, recovered, .. }) = &self.standing else {
+            return false;
+        };
+        self.suffice(|node| promises.get(&node) == Some(&Index::MAX), recovered)
+    }
+
+    /// Whether promises suffice that told of these values.
+    fn suffice(
+        &self,
+        promised: impl Fn(NodeId) -> bool,
+        recovered: &BTreeMap<Index, PValue>,
+    ) -> bool {
+        let told = self.recovered_configurations(recovered);
+        self.membership.promised_by(&promised)
+            && told.iter().all(|told| self.membership.would_be_promised_by(told, &promised))
+    }
+
+    /// The configurations that it would propose for slots that it does not know chosen.
+    fn recovered_configurations(&self, recovered: &BTreeMap<Index, PValue>) -> Vec<Configuration> {
+        let told = recovered.values().filter(|told| told.value.configuration().is_some());
+        let slots: BTreeSet<_> = self.membership.pending().chain(told.map(|t| t.slot)).collect();
+        let value = |slot| self.safe_value(slot, recovered).configuration().cloned();
+        slots.into_iter().filter(|&slot| slot > self.chosen_to).filter_map(value).collect()
     }
 
     /// Learns the chosen values of a promise, as far as they continue what is known, and keeps the
@@ -197,8 +249,14 @@ impl MultiPaxos {
         self.apply_committed(out);
         let (ballot, first) = (self.promised, self.chosen_to + 1);
         let (compacted_to, sender) = candidate.compacted.unwrap_or((0, self.membership.me()));
+        let complete = candidate.promises.into_iter().filter(|&(_, told)| told == Index::MAX);
+        let promises: BTreeSet<_> = complete.map(|(node, _)| node).collect();
+        let progress =
+            |peer| Progress { promised: promises.contains(&peer), ..Progress::new(peer, first) };
+        let progress = self.membership.peers().map(progress).collect();
         let lagging = Lagging {
             compacted_to,
+            promises,
             recovered: candidate.recovered,
             catchup: Catchup::of_a_winner(compacted_to, first, sender),
             unhelped: 0,
@@ -206,9 +264,10 @@ impl MultiPaxos {
         self.standing = Standing::Leader(Box::new(Leader {
             lagging: Some(Box::new(lagging)),
             inherited_to: Index::MAX,
+            inherited: BTreeMap::new(),
             window: VecDeque::new(),
             offered: self.chosen_to,
-            progress: self.membership.peers().map(|peer| Progress::new(peer, first)).collect(),
+            progress,
             uncommitted_bytes: 0,
             reads: ReadRounds::default(),
         }));
@@ -227,28 +286,48 @@ impl MultiPaxos {
     /// chosen does it know every earlier choice ("Paxos Made Simple" §3).
     ///
     /// Before everything is here of which a promise said only that it is chosen, it proposes nothing:
-    /// the other promises may tell of values for those slots that lost.
+    /// the other promises may tell of values for those slots that lost. If it learns then that others
+    /// decide, who did not promise, it gives up, and campaigns among those.
     pub(crate) fn take_over(&mut self, out: &mut Out) {
         let Standing::Leader(leader) = &mut self.standing else { return };
-        if leader.lagging.as_ref().is_none_or(|lagging| lagging.compacted_to > self.chosen_to) {
+        if leader.lagging.as_ref().is_some_and(|lagging| lagging.compacted_to > self.chosen_to) {
             return;
         }
         self.apply_committed(out);
-        let Some(lagging) = self.leading().and_then(|leader| leader.lagging.take()) else { return };
-        let (ballot, first) = (self.promised, self.chosen_to + 1);
-        let recovered_to = lagging.recovered.last_key_value().map_or(0, |(&slot, _)| slot);
-        let inherited_to = self.log.last().max(recovered_to).max(first);
-        let mut uncommitted_bytes = 0;
-        for slot in first..=inherited_to {
-            let value = self.safe_value(slot, &lagging.recovered);
-            uncommitted_bytes += value.bytes();
+        if let Some(lagging) = self.leading().and_then(|leader| leader.lagging.take()) {
+            if !self.suffice(|node| lagging.promises.contains(&node), &lagging.recovered) {
+                return self.become_follower(self.promised, None, out);
+            }
+            let (first, last) = (self.chosen_to + 1, self.log.last());
+            let recovered_to = lagging.recovered.last_key_value().map_or(0, |(&slot, _)| slot);
+            let Some(leader) = self.leading() else { return };
+            leader.inherited_to = last.max(recovered_to).max(first);
+            leader.inherited = lagging.recovered;
+            leader.offered = first - 1;
+        }
+        self.propose_inherited();
+    }
+
+    /// Proposes what it inherited, as far as it is known who decides it: a slot after the window waits
+    /// (at flush).
+    pub(crate) fn propose_inherited(&mut self) {
+        let (ballot, next) = (self.promised, self.proposed_to() + 1);
+        let known_to = self.chosen_to + self.membership.rules().alpha;
+        let Some(leader) = self.leading() else { return };
+        let to = leader.inherited_to.min(known_to);
+        if next > to || !leader.has_taken_over() {
+            return;
+        }
+        let later = leader.inherited.split_off(&(to + 1));
+        let recovered = std::mem::replace(&mut leader.inherited, later);
+        for slot in next..=to {
+            let value = self.safe_value(slot, &recovered);
+            if let Some(leader) = self.leading() {
+                leader.uncommitted_bytes += value.bytes();
+                leader.window.push_back(Proposal::default());
+            }
             self.put(PValue { slot, ballot, value });
         }
-        let Some(leader) = self.leading() else { return };
-        leader.inherited_to = inherited_to;
-        leader.window = (first..=inherited_to).map(|_| Proposal::default()).collect();
-        leader.offered = first - 1;
-        leader.uncommitted_bytes = uncommitted_bytes;
     }
 
     /// The value of the highest ballot that the promises and the own log tell of: if any value was
@@ -296,10 +375,9 @@ impl MultiPaxos {
     /// Gives up leading if no quorum was heard of for an election timeout: a leader that is cut off
     /// must not keep clients waiting, nor followers that hear it and cannot answer.
     pub(crate) fn quorum_timeout(&mut self, out: &mut Out) {
-        let quorum = self.membership.quorum();
-        let Some(leader) = self.leading() else { return };
-        let heard = leader.progress.iter().filter(|peer| peer.heard).count();
-        if heard + 1 < quorum {
+        let Standing::Leader(leader) = &mut self.standing else { return };
+        let unheard = |node| leader.progress.iter().any(|peer| peer.peer == node && !peer.heard);
+        if !self.membership.accepted_by(|node| !unheard(node)) {
             return self.become_follower(self.promised, None, out);
         }
         leader.progress.iter_mut().for_each(|peer| peer.heard = false);

@@ -36,20 +36,25 @@ impl MultiPaxos {
     fn check_leader(&self, leader: &Leader) {
         self.check_own_ballot();
         let last = self.log.last();
+        let proposed_to = self.proposed_to();
+        let known_to = self.chosen_to + self.membership.rules().alpha;
         match &leader.lagging {
             Some(lagging) => {
                 assert!(self.chosen_to < lagging.compacted_to, "it takes over as soon as it may");
                 assert!(leader.window.is_empty(), "nothing is proposed before the taking over");
             }
             None => {
-                let unapplied = last - self.applied;
-                assert_eq!(leader.window.len() as u64, unapplied, "the window is the unapplied");
-                assert!(leader.inherited_to <= last, "what was inherited is proposed anew");
+                assert!(proposed_to <= last, "what is proposed is accepted here first");
+                assert!(proposed_to <= known_to, "nobody is asked who may not decide");
+                let inherited_to = leader.inherited_to.min(known_to);
+                assert!(inherited_to <= proposed_to, "what was inherited comes first");
+                assert!(leader.offered <= proposed_to, "the disk is given what is proposed");
             }
         }
-        assert!(leader.offered <= last, "the disk is given no more than there is");
+        let members = self.membership.peers();
+        assert!(members.eq(leader.progress.iter().map(|peer| peer.peer)), "every member is told");
         for peer in &leader.progress {
-            assert!(peer.next <= last + 1, "what is not in the log is not sent");
+            assert!(peer.next <= proposed_to + 1, "what is not in the log is not sent");
             assert!(peer.read_acked <= leader.reads.last(), "no round is confirmed unasked");
             let limit = self.config.settings.max_inflight_batches;
             assert!(peer.inflight.len() <= limit, "the flow control holds");

@@ -7,9 +7,7 @@
 //!                                  leader needs a promise from one of them, so none was elected yet
 //! ```
 
-use consensus_core::{
-    Consistency, NodeId, Outcome, Reader, Refusal, RequestId, quorum::reached_by,
-};
+use consensus_core::{Consistency, NodeId, Outcome, Reader, Refusal, RequestId};
 
 use crate::{
     message::{Message, ReadAck, ReadRound},
@@ -53,8 +51,9 @@ impl MultiPaxos {
         }
         // The leader promised no higher ballot, and so confirms every round itself.
         let own = leader.reads.last();
-        let acked = leader.progress.iter().map(|peer| peer.read_acked).chain([own]);
-        let confirmed = reached_by(acked, self.membership.quorum());
+        let peer = |node| leader.progress.iter().find(|peer| peer.peer == node);
+        let acked = |node| peer(node).map_or(own, |peer| peer.read_acked);
+        let confirmed = self.membership.reached(acked);
         while let Some((_, readers)) = leader.reads.take_confirmed(confirmed, self.applied) {
             for reader in readers {
                 if let Reader::Client(request) = reader {

@@ -1,7 +1,7 @@
 //! One replica: its state, and the dispatch of what happens to it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::Duration,
 };
 
@@ -13,7 +13,7 @@ use consensus_core::{
 use crate::{
     catchup::Catchup,
     log::{BatchLimit, Log},
-    membership::Membership,
+    membership::{Membership, Rules},
     message::{MAX_VALUES, MAX_VALUES_BYTES, Message},
     record::{Ballot, Hard, PValue, Record, recover},
     replication::{Acknowledgement, Progress},
@@ -26,8 +26,10 @@ pub(crate) type Out = Outbox<MultiPaxos>;
 /// The parameters of one replica.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Config {
-    /// What every protocol shares. Multi-Paxos needs no more.
+    /// What every protocol shares.
     pub settings: Settings,
+    /// How configurations govern. All replicas must agree about it.
+    pub rules: Rules,
 }
 
 /// What a replica waits for.
@@ -127,6 +129,8 @@ pub(crate) struct Candidate {
     /// Up to which slot each promise was told; [`Index::MAX`] once it was told completely. Its own
     /// counts only once that is on disk.
     pub promises: BTreeMap<NodeId, Index>,
+    /// Whom else it asked.
+    pub asked: BTreeSet<NodeId>,
     /// Per slot that is not known chosen, the value of the highest ballot among the promises.
     pub recovered: BTreeMap<Index, PValue>,
     /// Up to where a promise told that everything is chosen, without telling what; and whose it was.
@@ -139,6 +143,8 @@ pub(crate) struct Candidate {
 pub(crate) struct Lagging {
     /// Everything up to here is chosen.
     pub compacted_to: Index,
+    /// Whose promises it has.
+    pub promises: BTreeSet<NodeId>,
     /// What the promises told of later slots.
     pub recovered: BTreeMap<Index, PValue>,
     /// How it gets what it lacks.
@@ -152,15 +158,18 @@ pub(crate) struct Lagging {
 pub(crate) struct Leader {
     /// What it must get before it takes over; none once it has.
     pub lagging: Option<Box<Lagging>>,
-    /// The last slot proposed on taking over; [`Index::MAX`] before. Whatever earlier leaders chose
-    /// lies at or before it: once everything up to it is chosen, the leader knows of every earlier
-    /// choice, and never before.
+    /// The last slot that the promises told of, or the first after those known chosen;
+    /// [`Index::MAX`] before it takes over. Whatever earlier leaders chose lies at or before it: once
+    /// everything up to it is chosen, the leader knows of every earlier choice, and never before.
     pub inherited_to: Index,
-    /// One proposal per slot, from `applied` + 1 to the end of the log; none before it takes over.
+    /// What the promises told of the slots after the window, whose acceptors are not known yet.
+    pub inherited: BTreeMap<Index, PValue>,
+    /// One proposal per slot, from `applied` + 1 to the last that was proposed; none before it takes
+    /// over.
     pub window: VecDeque<Proposal>,
     /// The last slot that it has asked its own disk for.
     pub offered: Index,
-    /// What it knows of each peer, in the order of the acceptors.
+    /// What it knows of each peer, in ascending.
     pub progress: Vec<Progress>,
     /// The command bytes of the proposals in the window.
     pub uncommitted_bytes: usize,
@@ -192,10 +201,20 @@ impl Protocol for MultiPaxos {
     type Timer = Timer;
     type Config = Config;
 
+    const OPTIONS: &'static [(&'static str, &'static str)] = &[
+        (
+            "alpha",
+            "a configuration chosen for slot i governs from slot i + alpha on (default 4096)",
+        ),
+        ("phase-1-quorum", "how many acceptors must promise (default: a majority)"),
+        ("phase-2-quorum", "how many acceptors must accept (default: a majority)"),
+    ];
+
     fn configure(settings: Settings) -> Result<Config, SettingsError> {
         settings.validate()?;
         settings.known_options(Self::OPTIONS)?;
-        Ok(Config { settings })
+        let rules = Rules::of(&settings)?;
+        Ok(Config { settings, rules })
     }
 
     fn recover(
@@ -208,7 +227,7 @@ impl Protocol for MultiPaxos {
         let recovered = recover(disk);
         let settings = &config.settings;
         let mut replica = Self {
-            membership: Membership::new(settings.node, settings.members.clone()),
+            membership: Membership::new(settings.node, config.rules, settings.members.clone()),
             config,
             promised: recovered.hard.promised,
             highest_seen: recovered.hard.promised,
@@ -221,6 +240,7 @@ impl Protocol for MultiPaxos {
             snapshots: Snapshots::default(),
         };
         replica.restore_base(recovered.base, out);
+        replica.recover_membership(out);
         replica.apply_committed(out);
         replica.arm_election(out);
         replica
@@ -228,10 +248,9 @@ impl Protocol for MultiPaxos {
 
     fn step(&mut self, _now: Time, input: Input<Self>, out: &mut Out) {
         match input {
-            Input::Receive { from, message } if self.membership.contains(from) => {
-                self.receive(from, message, out);
-            }
-            Input::Receive { from, .. } => self.refuse(format!("node {from} is no member"), out),
+            // Whoever asks is answered, member or not: a newcomer knows of nobody, and whoever was
+            // removed must learn of it. Only members count.
+            Input::Receive { from, message } => self.receive(from, message, out),
             Input::Timeout(Timer::Election) => self.election_timeout(out),
             Input::Timeout(Timer::Heartbeat) => self.heartbeat_timeout(out),
             Input::Timeout(Timer::Quorum) => self.quorum_timeout(out),
@@ -267,6 +286,7 @@ impl Protocol for MultiPaxos {
     }
 
     fn status(&self) -> Status {
+        let governing = self.membership.governing(self.chosen_to + 1);
         Status {
             node: self.membership.me(),
             role: self.role(),
@@ -275,9 +295,9 @@ impl Protocol for MultiPaxos {
             commit: self.chosen_to,
             last: self.log.last(),
             first: self.log.dropped_to() + 1,
-            members: self.membership.acceptors().to_vec(),
-            learners: Vec::new(),
-            changing: false,
+            members: governing.voters.clone(),
+            learners: governing.learners.clone(),
+            changing: self.is_changing(),
         }
     }
 
@@ -322,13 +342,16 @@ impl MultiPaxos {
 
     /// Accepts a value, to be persisted by the next `save`.
     pub(crate) fn put(&mut self, pvalue: PValue) {
+        self.membership.accepted(pvalue.slot, &pvalue.value);
         self.log.put(pvalue.slot, pvalue.ballot, pvalue.value.clone());
         self.unsaved.push(Write::Put(Record::Accepted(pvalue)));
     }
 
     /// Accepts values for consecutive slots after all that are held.
     pub(crate) fn put_all(&mut self, first: Index, ballot: Ballot, values: Vec<Payload>) {
+        let membership = &mut self.membership;
         let accepted = |(at, value): (usize, &Payload)| {
+            membership.accepted(first + at as u64, value);
             let pvalue = PValue { slot: first + at as u64, ballot, value: value.clone() };
             Write::Put(Record::Accepted(pvalue))
         };

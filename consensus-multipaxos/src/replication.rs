@@ -36,6 +36,8 @@ pub(crate) struct Progress {
     pub probe: Option<(u64, Index)>,
     /// `next` when the probe before left.
     pub settled: Index,
+    /// Whether it promised this leader's ballot, on disk.
+    pub promised: bool,
     /// Whether it was heard of since the last check of the quorum.
     pub heard: bool,
     /// The latest read round that it acknowledged.
@@ -50,6 +52,7 @@ impl Progress {
             inflight: Inflight::default(),
             probe: None,
             settled: next,
+            promised: false,
             heard: false,
             read_acked: 0,
         }
@@ -160,9 +163,11 @@ impl MultiPaxos {
     pub(crate) fn propose(&mut self, request: RequestId, command: Command, out: &mut Out) {
         let refusal = match &self.standing {
             Standing::Leader(leader) if command.len() <= MAX_COMMAND_BYTES => {
-                let entries = self.log.last() - self.chosen_to;
+                let entries = self.proposed_to() - self.chosen_to;
                 let bytes = leader.uncommitted_bytes;
                 let room = leader.has_taken_over()
+                    && self.proposed_to() >= leader.inherited_to
+                    && entries < self.membership.rules().alpha
                     && self.config.settings.has_room(entries, bytes, command.len());
                 (!room).then_some(Refusal::Overloaded)
             }
@@ -172,7 +177,7 @@ impl MultiPaxos {
         if let Some(why) = refusal {
             return out.refuse(request, why);
         }
-        let (slot, ballot) = (self.log.last() + 1, self.promised);
+        let (slot, ballot) = (self.proposed_to() + 1, self.promised);
         if let Some(leader) = self.leading() {
             leader.uncommitted_bytes += command.len();
             leader.window.push_back(Proposal { request: Some(request), accepted_by: 0 });
@@ -187,7 +192,7 @@ impl MultiPaxos {
     pub(crate) fn replicate(&mut self, out: &mut Out) {
         let limit = self.batch_limit();
         let settings = &self.config.settings;
-        let (ballot, chosen_to, last) = (self.promised, self.chosen_to, self.log.last());
+        let (ballot, chosen_to, last) = (self.promised, self.chosen_to, self.proposed_to());
         let Standing::Leader(leader) = &mut self.standing else { return };
         if !leader.has_taken_over() {
             return;
@@ -285,7 +290,7 @@ impl MultiPaxos {
     /// Says which slots this acceptor accepted, on this disk: the follower to its leader, and the
     /// leader to itself (at flush). Both wait for the disk.
     pub(crate) fn acknowledge(&mut self, out: &mut Out) {
-        let last = self.log.last();
+        let last = self.proposed_to();
         let (to, accepted) = match &mut self.standing {
             Standing::Follower(follower) => (follower.leader, follower.acknowledgement.take()),
             Standing::Leader(leader) if leader.has_taken_over() && leader.offered < last => {
@@ -303,16 +308,17 @@ impl MultiPaxos {
     /// Counts an acceptance, its own among them. One under an earlier ballot of this node counts for
     /// nothing: that value may differ.
     pub(crate) fn receive_accepted(&mut self, from: NodeId, accepted: Accepted, out: &mut Out) {
+        let proposed_to = self.proposed_to();
         let Standing::Leader(leader) = &mut self.standing else { return };
         if accepted.ballot != self.promised {
             return;
         }
-        if accepted.to > self.log.last() {
+        if accepted.to > proposed_to {
             return self.refuse(format!("node {from} accepted what was never proposed"), out);
         }
         let mut lost = None;
         if let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == from) {
-            peer.heard = true;
+            (peer.heard, peer.promised) = (true, true);
             lost = peer.inflight.acknowledge(accepted.from, accepted.to);
         }
         let bit = self.membership.bit(from);
@@ -329,19 +335,49 @@ impl MultiPaxos {
     /// Goes on to the last slot up to which every one is chosen: a quorum accepted it under this
     /// leader's ballot (at flush).
     pub(crate) fn advance_commit(&mut self, out: &mut Out) {
-        let Standing::Leader(leader) = &self.standing else { return };
+        if !self.leads() {
+            return;
+        }
+        let first = self.chosen_to + 1;
+        // Others may decide the slots after these: then they are asked as well.
+        loop {
+            let (to, others_may) = self.count_chosen();
+            self.commit_to(to, out);
+            if !others_may {
+                break;
+            }
+        }
+        self.propose_inherited();
+        self.note_caught_up(first, self.chosen_to, out);
+    }
+
+    /// The last slot up to which every one is chosen, as far as the acceptors of the first one decide;
+    /// and whether they decide no more, so that others may have chosen the next.
+    fn count_chosen(&self) -> (Index, bool) {
+        let Standing::Leader(leader) = &self.standing else { return (self.chosen_to, false) };
+        let acceptors = self.membership.acceptors();
         // Mostly the same acceptors accepted a slot and the next: a quorum is counted once.
         let mut quorum = None;
         let is_chosen = |&&Proposal { accepted_by, .. }: &&Proposal| {
-            if quorum != Some(accepted_by) && self.membership.is_quorum(accepted_by) {
+            if quorum != Some(accepted_by) && acceptors.is_quorum(accepted_by) {
                 quorum = Some(accepted_by);
             }
             quorum == Some(accepted_by)
         };
-        let chosen = leader.window.iter().take_while(is_chosen).count() as u64;
-        let (first, to) = (self.chosen_to + 1, self.applied + chosen);
-        self.commit_to(to, out);
-        self.note_caught_up(first, to, out);
+        let known_to = acceptors.until.min(self.chosen_to + self.membership.rules().alpha);
+        let start = (self.chosen_to - self.applied) as usize;
+        let end = leader.window.len().min((known_to - self.applied) as usize);
+        let chosen = leader.window.range(start.min(end)..end).take_while(is_chosen).count() as u64;
+        let to = self.chosen_to + chosen;
+        (to, chosen > 0 && to == known_to)
+    }
+
+    /// The last slot that this leader proposed a value for; the end of the log for everybody else.
+    pub(crate) fn proposed_to(&self) -> Index {
+        match &self.standing {
+            Standing::Leader(leader) => self.applied + leader.window.len() as u64,
+            _ => self.log.last(),
+        }
     }
 
     /// These slots are now known chosen: if the last inherited one is among them, the leader knows
@@ -364,6 +400,7 @@ impl MultiPaxos {
         let has_command = (from..=to).any(holds_command);
         self.chosen_to = to;
         out.note(Event::Committed { epoch: self.promised.epoch(), from, to, has_command });
+        self.enact_configurations(to, out);
     }
 
     /// Hands what is chosen to the state machine, in order (at flush).

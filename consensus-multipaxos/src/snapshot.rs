@@ -63,6 +63,7 @@ impl MultiPaxos {
         let asked = |&mut (index, _): &mut (Index, usize)| index == snapshot.index;
         let Some((index, bytes)) = self.snapshots.pending.take_if(asked) else { return };
         self.unsaved.push(Write::Base(snapshot.clone()));
+        self.membership.compact(index);
         self.log.compact(snapshot, bytes);
         out.note(Event::Compacted { index });
     }
@@ -89,8 +90,9 @@ impl MultiPaxos {
         (self.chosen_to, self.applied) = (index, index);
         self.unsaved.push(Write::Base(snapshot.clone()));
         self.save(out);
-        out.restore(snapshot);
+        out.restore(snapshot.clone());
         out.note(Event::Installed { index, from });
+        self.install_membership(&snapshot, out);
         self.note_caught_up(first, index, out);
         self.learn_on(from, out);
         self.take_over(out);
@@ -99,7 +101,7 @@ impl MultiPaxos {
     /// A leader may be told so of its own slots: an acceptor that did not promise it anything knew
     /// them chosen. The snapshot tells that they are, and not what each request came to.
     fn forget_proposals_to(&mut self, index: Index, out: &mut Out) {
-        let (applied, to) = (self.applied, index.min(self.log.last()));
+        let (applied, to) = (self.applied, index.min(self.proposed_to()));
         let Standing::Leader(leader) = &mut self.standing else { return };
         if !leader.has_taken_over() {
             return;

@@ -54,16 +54,13 @@ const COPIES: [Copy; 4] = [
     Copy {
         room: "consensus-multipaxos",
         module: "multipaxos_reads_while_deposed",
-        patch: READS_CONFIRMED_BY_NOBODY,
+        patch: Patch {
+            file: "reads.rs",
+            right: "peer(node).map_or(own, |peer| peer.read_acked)",
+            wrong: "peer(node).map_or(own, |_| own)",
+        },
     },
 ];
-
-/// A leader takes it that every peer acknowledged the round that it has just sent.
-const READS_CONFIRMED_BY_NOBODY: Patch = Patch {
-    file: "reads.rs",
-    right: "leader.progress.iter().map(|peer| peer.read_acked).chain([own])",
-    wrong: "leader.progress.iter().map(|_| own).chain([own])",
-};
 
 fn main() {
     let rooms = PathBuf::from(variable("CARGO_MANIFEST_DIR")).join("../..");
