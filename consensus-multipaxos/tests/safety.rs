@@ -47,15 +47,19 @@ impl Watch for Ballots {
         self.configurations.insert(0, Configuration::of(settings.members.iter().copied()));
     }
 
-    fn happened(&mut self, _: &Cluster<MultiPaxos>, happening: &Happening<MultiPaxos>) {
+    fn happened(&mut self, cluster: &Cluster<MultiPaxos>, happening: &Happening<MultiPaxos>) {
         match happening {
             Happening::Noted(node, Event::Campaigning { epoch }) => {
                 assert_eq!(epoch.node, *node, "a ballot belongs to who makes it");
                 assert!(!self.heard.contains(epoch), "ballot {epoch} is made twice");
             }
-            Happening::Sent { message: Message::Prepare(Prepare { ballot, .. }), .. } => {
-                self.heard.insert(ballot.epoch());
+            Happening::Sent { from, message, .. } => {
+                if let Message::Prepare(Prepare { ballot, .. }) = message {
+                    self.heard.insert(ballot.epoch());
+                }
+                flow(cluster, *from, message);
             }
+            Happening::Waits { from, message, .. } => flow(cluster, *from, message),
             Happening::Noted(node, Event::Reconfigured { from, configuration }) => {
                 let known = self.configurations.entry(*from);
                 let known = known.or_insert_with(|| (**configuration).clone());
@@ -96,6 +100,18 @@ impl Watch for Ballots {
             let (_, decides) = decides.expect("the first members decide the first slot");
             assert!(decides.agrees(may_hold), "slot {slot} of {decides} is on {held_by:?} only");
         }
+    }
+}
+
+/// Values are proposed, and rounds begun, only by the leader of their ballot, and a ballot is asked
+/// for only by its owner: a follower starts nothing of its own.
+fn flow(cluster: &Cluster<MultiPaxos>, from: NodeId, message: &Message) {
+    let leads = |ballot: Ballot| cluster.judge().elected().get(&ballot.epoch()) == Some(&from);
+    match message {
+        Message::Accept(accept) => assert!(leads(accept.ballot), "n{from}: {accept:?}"),
+        Message::ReadRound(round) => assert!(leads(round.ballot), "n{from}: {round:?}"),
+        Message::Prepare(prepare) => assert_eq!(prepare.ballot.owner(), from, "{prepare:?}"),
+        _ => {}
     }
 }
 

@@ -5,16 +5,16 @@
 //! completeness). That a healed cluster serves again and has lost nothing is watched by the trouble
 //! itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use consensus_core::{
-    Disk, Event, Index, NodeId, Payload,
+    Disk, Epoch, Event, Index, NodeId, Payload,
     transcript::{
         Cluster, Happening,
         trouble::{Timers, Watch, assert_happened, survive},
     },
 };
-use consensus_raft::{Raft, Record, Timer, record::Entry};
+use consensus_raft::{Message, Raft, Record, Timer, record::Entry};
 
 const SEEDS: u64 = 600;
 
@@ -28,6 +28,8 @@ struct Figure3 {
     committed_in: BTreeMap<Index, u64>,
     /// The term of the last entry of each snapshot.
     snapshots: BTreeMap<Index, u64>,
+    /// Who campaigned in which term.
+    campaigns: BTreeSet<(NodeId, u64)>,
 }
 
 impl Watch for Figure3 {
@@ -49,6 +51,12 @@ impl Watch for Figure3 {
             }
             Happening::Noted(node, Event::Elected { epoch }) => {
                 self.leader_completeness(cluster, *node, epoch.round);
+            }
+            Happening::Noted(node, Event::Campaigning { epoch }) => {
+                self.campaigns.insert((*node, epoch.round));
+            }
+            Happening::Sent { from, message, .. } | Happening::Waits { from, message, .. } => {
+                self.flow(cluster, *from, message);
             }
             Happening::Asked(node, meta) | Happening::Restored(node, meta) => {
                 let term = *self.snapshots.entry(meta.index).or_insert(meta.epoch.round);
@@ -75,6 +83,21 @@ impl Watch for Figure3 {
 }
 
 impl Figure3 {
+    /// Entries and rounds come from the leader of their term only, and a question for a vote from
+    /// whoever campaigns in that term: a follower starts nothing of its own (§5.1).
+    fn flow(&self, cluster: &Cluster<Raft>, from: NodeId, message: &Message) {
+        let leads = |term| cluster.judge().elected().get(&Epoch::term(term)) == Some(&from);
+        match message {
+            Message::AppendEntries(append) => assert!(leads(append.term), "n{from}: {append:?}"),
+            Message::ReadRound(round) => assert!(leads(round.term), "n{from}: {round:?}"),
+            Message::RequestVote(question) => {
+                let campaigns = self.campaigns.contains(&(from, question.term));
+                assert!(campaigns, "n{from}: {question:?}");
+            }
+            _ => {}
+        }
+    }
+
     /// A leader holds every entry that was committed in an earlier term (§5.4.3), or a snapshot of
     /// it.
     fn leader_completeness(&self, cluster: &Cluster<Raft>, node: NodeId, term: u64) {
