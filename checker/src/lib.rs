@@ -12,6 +12,7 @@
 //! | no lost acknowledgements | [`no_lost_acks`] | operations, applied entries |
 //! | exactly once | [`exactly_once`] | operations, applied entries |
 //! | election safety | [`election_safety`] | observations |
+//! | stale reads | [`stale_reads`] | operations |
 //!
 //! [`verdict`] is what they say, [`coverage`] is how much there was to judge, and [`jsonl`] reads
 //! and writes the records one to a line.
@@ -23,6 +24,7 @@ pub mod jsonl;
 pub mod linearizable;
 pub mod log_agreement;
 pub mod no_lost_acks;
+pub mod stale_reads;
 pub mod verdict;
 
 use consensus_core::{
@@ -75,6 +77,7 @@ pub fn check_within(evidence: &Evidence<'_>, limits: &Limits) -> Verdicts {
         no_lost_acks: no_lost_acks::check(evidence),
         exactly_once: exactly_once::check(evidence),
         election_safety: election_safety::check(evidence),
+        stale_reads: stale_reads::check(evidence),
         coverage: Coverage::of(evidence),
     }
 }

@@ -8,6 +8,9 @@
 //! if that does not work out is an order searched for (`search`). A history without one is reduced
 //! to the operations to blame (`reduce`) and put into words (`explain`).
 //!
+//! Stale reads promise nothing of the kind; they are judged by a rule of their own
+//! ([`stale_reads`](crate::stale_reads)).
+//!
 //! Outcomes are taken for what they are. An unknown one may have taken effect at any time from its
 //! first send to the end of time, or never; a failed one never; an unknown read tells nothing. A
 //! write's answer that names no value held is taken to tell none. Answers' revisions are no part of
@@ -63,7 +66,7 @@ pub fn check(evidence: &Evidence<'_>, limits: &Limits) -> Verdict {
     }
     let places = places(evidence);
     let mut keys: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
-    for operation in evidence.operations {
+    for operation in evidence.operations.iter().filter(|operation| !operation.is_stale_read()) {
         keys.entry(&operation.key).or_default().push(operation);
     }
     let mut left = limits.candidates;

@@ -119,8 +119,17 @@ pub struct Verdicts {
     pub exactly_once: Verdict,
     /// Every epoch has at most one leader (Raft §5.2, "Election Safety").
     pub election_safety: Verdict,
+    /// Every stale read saw something that was once written. That is all that it promises, so stale
+    /// reads are no part of [`linearizable`](Self::linearizable).
+    #[serde(default = "held")]
+    pub stale_reads: Verdict,
     /// What there was to judge, so that an empty history does not pass for a clean one.
     pub coverage: Coverage,
+}
+
+/// What is said of stale reads in records from before there were any.
+const fn held() -> Verdict {
+    Verdict::Ok
 }
 
 impl Verdicts {
@@ -130,13 +139,14 @@ impl Verdicts {
     }
 
     /// The verdicts by the names under which schedules expect them.
-    pub const fn named(&self) -> [(&'static str, &Verdict); 5] {
+    pub const fn named(&self) -> [(&'static str, &Verdict); 6] {
         [
             ("linearizable", &self.linearizable),
             ("log-agreement", &self.log_agreement),
             ("no-lost-acks", &self.no_lost_acks),
             ("exactly-once", &self.exactly_once),
             ("election-safety", &self.election_safety),
+            ("stale-reads", &self.stale_reads),
         ]
     }
 }

@@ -5,7 +5,7 @@ mod common;
 use checker::{Evidence, StateDigest, Verdict, Verdicts, check};
 use common::*;
 use consensus_core::{
-    Epoch, Event, NodeId,
+    Consistency, Epoch, Event, NodeId,
     history::{Applied, Observed, Operation},
 };
 
@@ -253,4 +253,39 @@ fn coverage_counts_what_there_was_to_judge() {
     let puts = coverage.operations["put"];
     assert_eq!((puts.ok, puts.failed, puts.unknown), (1, 1, 1));
     assert_eq!(coverage.total().ok, 3);
+}
+
+fn stale(read: Operation) -> Operation {
+    Operation { consistency: Some(Consistency::Stale), ..read }
+}
+
+fn stale_reads(operations: &[Operation]) -> Verdicts {
+    check(&Evidence { operations, ..Evidence::default() })
+}
+
+#[test]
+fn a_stale_read_may_see_the_past_and_is_no_part_of_what_is_linearizable() {
+    let history = [put(1, (0, 10), "a"), put(1, (20, 30), "b"), get(2, (40, 50), "a")];
+    assert!(!stale_reads(&history).linearizable.is_ok());
+    let [first, second, read] = history;
+    let history = [first, second, stale(read), stale(get(3, (60, 70), ""))];
+    let verdicts = stale_reads(&history);
+    assert!(verdicts.linearizable.is_ok() && verdicts.stale_reads.is_ok(), "{verdicts}");
+}
+
+#[test]
+fn a_stale_read_sees_nothing_that_nobody_wrote() {
+    for (writes, summary) in [
+        (vec![], "nobody wrote"),
+        (vec![failed(put(1, (0, 10), "a"))], "nobody wrote"),
+        (vec![Operation { key: "y".into(), ..put(1, (0, 10), "a") }], "nobody wrote"),
+        (vec![put(1, (60, 70), "a")], "only afterwards"),
+    ] {
+        let history: Vec<_> = writes.into_iter().chain([stale(get(2, (40, 50), "a"))]).collect();
+        let verdict = stale_reads(&history).stale_reads;
+        let found = verdict.counterexample().expect("the read is wrong");
+        assert!(found.summary.contains(summary), "{}", found.summary);
+    }
+    let perhaps = [unknown(put(1, (0, 10), "a")), stale(get(2, (40, 50), "a"))];
+    assert!(stale_reads(&perhaps).stale_reads.is_ok(), "an unknown write may have been done");
 }

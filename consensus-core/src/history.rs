@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     event::Event,
     id::{Epoch, Index, NodeId, SessionId},
-    protocol::Role,
+    protocol::{Consistency, Role},
     time::Time,
 };
 
@@ -25,6 +25,9 @@ pub struct Operation {
     pub key: String,
     /// What was asked.
     pub call: Call,
+    /// What a read was to promise; `None` for every change, and for a linearizable read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consistency: Option<Consistency>,
     /// When an open-loop client meant to send it. Latency counts from here.
     pub intended: Time,
     /// When it was first sent.
@@ -33,6 +36,19 @@ pub struct Operation {
     pub completed: Option<Time>,
     /// What came of it.
     pub outcome: Outcome,
+}
+
+impl Operation {
+    /// What was promised to a read; `None` for a change.
+    pub fn promised(&self) -> Option<Consistency> {
+        let promised = self.consistency.unwrap_or(Consistency::Linearizable);
+        (self.call == Call::Get).then_some(promised)
+    }
+
+    /// Whether it is a read that may see old states: no part of what is linearizable.
+    pub fn is_stale_read(&self) -> bool {
+        self.promised() == Some(Consistency::Stale)
+    }
 }
 
 /// What a client asks of a key.

@@ -145,6 +145,32 @@ pub enum Consistency {
     Stale,
 }
 
+impl Consistency {
+    /// Every kind of read, from the strongest promise on.
+    pub const ALL: [Self; 4] = [Self::Linearizable, Self::Lease, Self::Follower, Self::Stale];
+
+    /// Its name on the command line, in queries, schedules and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Linearizable => "linearizable",
+            Self::Lease => "lease",
+            Self::Follower => "follower",
+            Self::Stale => "stale",
+        }
+    }
+
+    /// Whether the replica that is asked serves the read, whoever leads.
+    pub const fn is_served_anywhere(self) -> bool {
+        matches!(self, Self::Follower | Self::Stale)
+    }
+}
+
+impl std::fmt::Display for Consistency {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// What a protocol wants done.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum Effect<P: Protocol> {

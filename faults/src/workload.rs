@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use consensus_core::{Draw, history::Call};
+use consensus_core::{Consistency, Draw, history::Call};
 
 use crate::schedule::{Arrivals, Load};
 
@@ -17,6 +17,8 @@ pub struct Arrival {
     pub key: String,
     /// What to do with it. Values that are written are unique in the stream.
     pub call: Call,
+    /// What a read is to promise; `None` for every change, and for a linearizable read.
+    pub consistency: Option<Consistency>,
 }
 
 /// A deterministic stream of operations: what the n-th one is depends on the seed and n alone, and
@@ -85,7 +87,8 @@ impl Workload {
         let (key, call) = self.compose(number);
         self.number += 1;
         self.next_tick += self.distance();
-        Some(Arrival { number, at, key, call })
+        let consistency = self.consistency(number).filter(|_| call == Call::Get);
+        Some(Arrival { number, at, key, call, consistency })
     }
 
     fn tick_at(&self, at: Duration) -> f64 {
@@ -110,6 +113,12 @@ impl Workload {
             self.write(key, number, draw)
         };
         (format!("k{key}"), call)
+    }
+
+    fn consistency(&self, number: u64) -> Option<Consistency> {
+        let kinds = self.load.read_consistency.as_slice();
+        let which = self.draw.at(number).of("consistency").below(kinds.len() as u64);
+        Some(kinds[which as usize]).filter(|&kind| kind != Consistency::Linearizable)
     }
 
     fn write(&mut self, key: u64, number: u64, draw: Draw) -> Call {

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use consensus_core::history::Call;
+use consensus_core::{Consistency, history::Call};
 use faults::{
-    Arrival, Load, Workload,
-    schedule::{Arrivals, Mix},
+    Arrival, Load, Schedule, Workload,
+    schedule::{Arrivals, Mix, ReadKinds},
 };
 use proptest::prelude::*;
 
@@ -119,4 +119,40 @@ proptest! {
             prop_assert!(workload.next_at().is_none_or(|at| at >= now));
         }
     }
+}
+
+#[test]
+fn reads_are_of_the_kinds_that_the_schedule_names_and_nothing_else_changes() {
+    let load = |kinds| Load { rate: 2_000.0, read_consistency: kinds, ..Load::default() };
+    let plain = until(&mut Workload::new(&load(ReadKinds::default()), 5), Duration::from_secs(2));
+    let kinds = ReadKinds::Several(Consistency::ALL.to_vec());
+    let mixed = until(&mut Workload::new(&load(kinds), 5), Duration::from_secs(2));
+    assert!(plain.iter().all(|arrival| arrival.consistency.is_none()));
+    let told = |arrival: &Arrival| (arrival.at, arrival.key.clone(), arrival.call.clone());
+    assert!(plain.iter().map(told).eq(mixed.iter().map(told)), "the operations are the same");
+    let reads: Vec<_> = mixed.iter().filter(|arrival| arrival.call == Call::Get).collect();
+    for kind in Consistency::ALL {
+        let wanted = Some(kind).filter(|&kind| kind != Consistency::Linearizable);
+        let count = reads.iter().filter(|read| read.consistency == wanted).count();
+        let share = count as f64 / reads.len() as f64;
+        assert!((0.2..0.3).contains(&share), "{kind}: {share}");
+    }
+    let writes = mixed.iter().filter(|arrival| arrival.call != Call::Get);
+    assert!(writes.into_iter().all(|write| write.consistency.is_none()));
+}
+
+#[test]
+fn a_schedule_names_one_kind_of_read_or_several() {
+    let parsed =
+        |load: &str| Schedule::parse("x.toml", &format!("name = \"x\"\nload = {{ {load} }}"));
+    let kinds = |load: &str| parsed(load).unwrap().load.read_consistency;
+    assert_eq!(kinds("rate = 1"), ReadKinds::One(Consistency::Linearizable));
+    assert_eq!(kinds("read_consistency = \"lease\""), ReadKinds::One(Consistency::Lease));
+    let several = ReadKinds::Several(vec![Consistency::Follower, Consistency::Stale]);
+    assert_eq!(kinds("read_consistency = [\"follower\", \"stale\"]"), several);
+    let error = parsed("read_consistency = []").unwrap_err().to_string();
+    assert!(error.contains("no kind of read"), "{error}");
+    assert!(parsed("read_consistency = \"eventual\"").is_err());
+    let plain = parsed("rate = 1").unwrap().to_toml();
+    assert!(!plain.contains("read_consistency"), "old digests stay as they are");
 }

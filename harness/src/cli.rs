@@ -8,6 +8,7 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use consensus_core::Consistency;
 
 use crate::tuning::{Tuning, parse_duration};
 
@@ -106,6 +107,26 @@ pub enum Route {
     Direct,
     /// Clients send everything to the gateway.
     Gateway,
+}
+
+/// What a read promises.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum ReadConsistency {
+    Linearizable,
+    Lease,
+    Follower,
+    Stale,
+}
+
+impl From<ReadConsistency> for Consistency {
+    fn from(asked: ReadConsistency) -> Self {
+        match asked {
+            ReadConsistency::Linearizable => Self::Linearizable,
+            ReadConsistency::Lease => Self::Lease,
+            ReadConsistency::Follower => Self::Follower,
+            ReadConsistency::Stale => Self::Stale,
+        }
+    }
 }
 
 /// What both `run` and `compare` take.
@@ -262,7 +283,10 @@ Exit status: 0 done, 1 not as hoped for (see above) or perhaps done, 2 nobody di
 const GET_HELP: &str = by_hand!(
     "  harness get greeting --server 127.0.0.1:7101
   harness get greeting --server 127.0.0.1:7100             by way of the gateway
-  harness get greeting --stale --server 127.0.0.1:7103     what this replica has applied
+  harness get greeting --consistency stale --server 127.0.0.1:7103
+      what this replica has applied, which may be old
+  harness get greeting --consistency follower --server 127.0.0.1:7103
+      by this replica, which asks the leader only how far it must have applied
 The value goes to standard output. If the key holds nothing, the exit status is 1.
 "
 );
@@ -302,9 +326,10 @@ pub struct ClientArgs {
 #[command(after_help = GET_HELP)]
 pub struct GetArgs {
     pub key: String,
-    /// Read whatever the replica asked has applied, without asking a quorum.
-    #[arg(long)]
-    pub stale: bool,
+    /// What the read promises: to see every acknowledged write (asked of a quorum; of the leader's
+    /// lease; served by the replica that is asked), or nothing but what that replica has applied.
+    #[arg(long, value_enum, default_value_t = ReadConsistency::Linearizable)]
+    pub consistency: ReadConsistency,
     #[command(flatten)]
     pub client: ClientArgs,
 }

@@ -184,7 +184,10 @@ fn clients_at_the_command_line_talk_to_a_cluster_started_by_hand() {
         assert_eq!(ask(&["test-and-set", &lock, "alice"], server), (0, nothing()));
         assert_eq!(ask(&["test-and-set", &lock, "bob"], server), (1, "alice".to_owned()));
     }
-    let stale = || ask(&["get", "greeting", "--stale"], &servers[2]) == (0, "swapped".to_owned());
+    let stale = || {
+        ask(&["get", "greeting", "--consistency", "stale"], &servers[2])
+            == (0, "swapped".to_owned())
+    };
     wait_until("what was written is applied there too", stale);
 
     // One server that is not there is no obstacle, if another is named.

@@ -162,10 +162,10 @@ impl Client {
         self.perform_within(key, call, self.options.deadline).await
     }
 
-    /// Reads whatever the replica that is asked has applied. That may be old: no quorum is asked.
-    pub async fn read_stale(&self, key: &str) -> Performed {
-        let key = key.to_owned().into();
-        let call = Call::Read { key, consistency: Consistency::Stale };
+    /// Reads a key with this promise. What any replica serves is asked of any, in turn; the rest of
+    /// whoever leads.
+    pub async fn read(&self, key: &str, consistency: Consistency) -> Performed {
+        let call = Call::Read { key: key.to_owned().into(), consistency };
         let (reply, told) = self.send(&call, None, self.options.deadline).await;
         let Told { session, sequence, replica, attempts } = told;
         Performed { session, sequence, replica, attempts, outcome: reply.into() }
@@ -318,7 +318,11 @@ impl Client {
             numbered.is_some() || matches!(call, Call::Read { .. } | Call::OpenSession);
         let mut last = None;
         loop {
-            let Some(target) = self.router.pick(last).filter(|_| !progress.left().is_zero()) else {
+            let target = match call.is_served_anywhere() {
+                true => self.router.pick_anybody(last),
+                false => self.router.pick(last),
+            };
+            let Some(target) = target.filter(|_| !progress.left().is_zero()) else {
                 return self.give_up(call, progress);
             };
             last = Some(target.node);
@@ -357,7 +361,10 @@ impl Client {
             false => progress.left().min(self.options.attempt),
         };
         let exchanged = exchange(&self.http, &target.address, call, numbered, deadline, 0).await;
-        self.router.learn(target.node, &exchanged);
+        match call.is_served_anywhere() {
+            true => self.router.learn_behaviour(target.node, exchanged.server),
+            false => self.router.learn(target.node, &exchanged),
+        }
         if exchanged.server == crate::http::exchange::Server::Answered {
             progress.replica = Some(target.node);
         }

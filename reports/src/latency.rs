@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use consensus_core::{
-    Event, Index, NodeId, Time,
+    Consistency, Event, Index, NodeId, Time,
     history::{Call, Observed, Operation},
 };
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ pub struct Answered {
     pub completed: Time,
     /// Whether it reads only.
     pub kind: Kind,
+    /// What was promised to it, if it is a read.
+    pub promised: Option<Consistency>,
 }
 
 /// What an operation does to the log.
@@ -64,7 +66,12 @@ pub fn answered(operations: &[Operation]) -> Vec<Answered> {
         .filter(|operation| operation.outcome.is_ok())
         .filter_map(|operation| {
             let completed = operation.completed?;
-            Some(Answered { intended: operation.intended, completed, kind: Kind::of(operation) })
+            Some(Answered {
+                intended: operation.intended,
+                completed,
+                kind: Kind::of(operation),
+                promised: operation.promised(),
+            })
         })
         .collect();
     answered.sort_unstable_by_key(|operation| (operation.intended, operation.completed));
@@ -74,6 +81,17 @@ pub fn answered(operations: &[Operation]) -> Vec<Answered> {
 /// The latencies of one kind, in milliseconds, ascending.
 pub fn latencies_ms(answered: &[Answered], kind: Kind) -> Vec<f64> {
     sorted(answered.iter().filter(|op| op.kind == kind).map(Answered::latency_ms))
+}
+
+/// The latencies of each kind of read, in milliseconds. What a kind costs is its own: one of them
+/// asks a quorum, another only the replica next door.
+pub fn reads_ms(answered: &[Answered]) -> BTreeMap<Consistency, Quantiles> {
+    let of_kind = |kind| {
+        let reads = answered.iter().filter(move |read| read.promised == Some(kind));
+        let latencies = sorted(reads.map(Answered::latency_ms));
+        (!latencies.is_empty()).then(|| (kind, Quantiles::of(&latencies)))
+    };
+    Consistency::ALL.into_iter().filter_map(of_kind).collect()
 }
 
 /// The operations that were under way at no time between a fault's strike and its end.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use consensus_core::{Event, history::Outcome};
+use consensus_core::{Consistency, Event, history::Outcome};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -64,6 +64,9 @@ pub struct Summary {
     pub commit_latency_ms: Option<CommitLatency>,
     /// Read latencies at the client, in milliseconds.
     pub read_latency_ms: Option<Quantiles>,
+    /// The same for each kind of read by itself, by what was promised.
+    #[serde(default)]
+    pub read_latency_by_kind_ms: Option<BTreeMap<Consistency, Quantiles>>,
     /// Availability.
     pub availability: Option<Availability>,
     /// What a committed command cost.
@@ -93,6 +96,9 @@ pub struct VerdictSummary {
     pub exactly_once: Standing,
     /// Every epoch had at most one leader.
     pub election_safety: Standing,
+    /// Every stale read saw something that was once written.
+    #[serde(default)]
+    pub stale_reads: Standing,
 }
 
 /// How operations ended.
@@ -189,6 +195,7 @@ impl Summary {
             outage_ms: figures.outage_ms,
             commit_latency_ms: figures.commit_latency_ms,
             read_latency_ms: figures.read_latency_ms,
+            read_latency_by_kind_ms: figures.read_latency_by_kind_ms,
             availability: figures.availability,
             cost: figures.cost,
             durability: meta.durability.clone(),
@@ -208,6 +215,7 @@ impl Summary {
             verdict.no_lost_acks,
             verdict.exactly_once,
             verdict.election_safety,
+            verdict.stale_reads,
         ]
         .into_iter()
         .max()
@@ -225,6 +233,7 @@ struct Figures {
     outage_ms: Option<Quantiles>,
     commit_latency_ms: Option<CommitLatency>,
     read_latency_ms: Option<Quantiles>,
+    read_latency_by_kind_ms: Option<BTreeMap<Consistency, Quantiles>>,
     availability: Option<Availability>,
     cost: Option<Cost>,
 }
@@ -251,6 +260,7 @@ impl Figures {
                 leader: latency::leader_latency(&commits),
             }),
             read_latency_ms: Some(of_kind(&answered, Kind::Read)),
+            read_latency_by_kind_ms: Some(latency::reads_ms(&answered)),
             availability: Some(Availability::of(record, &answered, &goodput)),
             cost: Some(Cost::of(record, commits.len() as u64)),
         }
@@ -285,6 +295,7 @@ impl VerdictSummary {
             no_lost_acks: (&verdicts.no_lost_acks).into(),
             exactly_once: (&verdicts.exactly_once).into(),
             election_safety: (&verdicts.election_safety).into(),
+            stale_reads: (&verdicts.stale_reads).into(),
         }
     }
 }

@@ -4,10 +4,11 @@ use checker::{Verdict, Verdicts};
 use serde::{Deserialize, Serialize};
 
 /// How a rule stands, in a word.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
     /// The rule held.
+    #[default]
     Ok,
     /// Nobody knows.
     Undecided,
@@ -53,6 +54,9 @@ pub fn question(name: &str) -> &'static str {
         "no-lost-acks" => "Every acknowledged write stands in the log.",
         "exactly-once" => "Every command took effect at most once, retries included.",
         "election-safety" => "Every epoch had at most one leader.",
+        "stale-reads" => {
+            "Every stale read saw something that was once written; no more is promised to it."
+        }
         _ => "",
     }
 }

@@ -5,8 +5,11 @@ mod synthetic;
 
 use std::time::Duration;
 
-use consensus_core::{Epoch, Event, NodeId, RequestId, history::Outcome};
-use reports::{Counters, FaultBand, RunRecord, Summary};
+use consensus_core::{
+    Consistency, Epoch, Event, NodeId, RequestId,
+    history::{Operation, Outcome},
+};
+use reports::{Counters, FaultBand, RunRecord, Summary, render_run};
 use synthetic::{BEGIN, Story, at_ms, empty, note, operation};
 
 /// Ten seconds of one answer each 10 ms, a crash at 5,000 ms, and no answer for 1,000 ms after it.
@@ -69,6 +72,8 @@ fn latency_counts_from_the_intended_time_and_leaves_out_what_failed() {
     let client = summary.commit_latency_ms.expect("nothing is violated").client;
     assert_eq!((client.n, client.p50, client.max, client.p99), (10, Some(20.0), Some(20.0), None));
     assert_eq!(summary.read_latency_ms.expect("one read").p50, Some(1.0));
+    let kinds = summary.read_latency_by_kind_ms.expect("one read");
+    assert_eq!(kinds.keys().collect::<Vec<_>>(), [&Consistency::Linearizable]);
     let counts = summary.operations;
     assert_eq!((counts.ok, counts.failed, counts.unknown), (11, 1, 1));
 }
@@ -172,4 +177,20 @@ fn the_summary_keeps_its_names() {
     }
     assert_eq!(json.pointer("/election_ms/n"), Some(&10.into()));
     assert!(json.pointer("/election_ms/p90").unwrap().is_null(), "ten trials carry no p90");
+}
+
+#[test]
+fn each_kind_of_read_is_measured_by_itself() {
+    let mut record = empty("raft");
+    for (n, consistency) in (1..).zip(Consistency::ALL) {
+        let read = operation(n, true, 1_000.0, 1_000.0 + n as f64);
+        record.operations.push(Operation { consistency: Some(consistency), ..read });
+    }
+    let kinds = Summary::of(&record).read_latency_by_kind_ms.expect("four reads");
+    let medians: Vec<_> = kinds.values().map(|quantiles| quantiles.p50).collect();
+    assert_eq!(medians, [1.0, 2.0, 3.0, 4.0].map(Some));
+    let page = render_run(&record).unwrap();
+    for kind in ["linearizable reads", "by lease", "followers serve", "stale reads"] {
+        assert!(page.contains(kind), "{kind}");
+    }
 }

@@ -125,6 +125,7 @@ fn a_failed_verdict_shows_the_counterexample_and_no_performance() {
         "outage_ms",
         "commit_latency_ms",
         "read_latency_ms",
+        "read_latency_by_kind_ms",
         "availability",
         "cost",
     ] {

@@ -47,6 +47,8 @@ impl Default for ClientModel {
 pub(crate) struct Task {
     pub(crate) key: String,
     pub(crate) call: Call,
+    /// What a read is to promise, if not the usual.
+    pub(crate) consistency: Option<Consistency>,
     pub(crate) intended: Time,
     pub(crate) deadline: Time,
 }
@@ -208,15 +210,16 @@ impl Client {
             return self.give_up(now, &why);
         }
         self.tries += 1;
-        let leader = self.leader;
+        let asked = self.whom_to_ask();
         let attempt = self.attempt();
         let (session, sequence) = (self.session, self.sequence);
         let work = self.work();
-        work.asked = leader;
+        work.asked = asked;
         let (ask, query) = match (&work.task.call, session) {
             (Call::Get, _) => {
                 let query = Query { key: work.task.key.clone().into() };
-                (Ask::Read(Consistency::Linearizable), query.to_bytes())
+                let consistency = work.task.consistency.unwrap_or(Consistency::Linearizable);
+                (Ask::Read(consistency), query.to_bytes())
             }
             (_, None) => (Ask::Propose(ClientCommand::open().to_bytes()), Bytes::new()),
             (call, Some(SessionId(session))) => {
@@ -232,7 +235,20 @@ impl Client {
             work.invoked.get_or_insert(now);
         }
         let impatient_at = (now + model.attempt_timeout).min(work.task.deadline);
-        Next::Ask { to: leader, request: Request { attempt, ask, query }, impatient_at }
+        Next::Ask { to: asked, request: Request { attempt, ask, query }, impatient_at }
+    }
+
+    /// Whether the operation is a read that any replica serves.
+    fn asks_anybody(&mut self) -> bool {
+        self.work().task.consistency.is_some_and(Consistency::is_served_anywhere)
+    }
+
+    /// The one who is believed to lead; anybody, drawn anew for each try, if anybody serves the read.
+    fn whom_to_ask(&mut self) -> NodeId {
+        match self.asks_anybody() {
+            true => NodeId(1 + self.draw.of("anybody").at(self.tries).below(self.nodes)),
+            false => self.leader,
+        }
     }
 
     /// The replica does not lead: asks the one that it names, or somebody else after a while.
@@ -240,6 +256,7 @@ impl Client {
         let asked = self.work().asked;
         match hint {
             // The first hint is followed at once; later ones may lead in circles.
+            _ if self.asks_anybody() => self.fail_over(now, "the replica knew no leader", model),
             Some(hint) if hint != asked && self.work().failures == 0 => {
                 self.leader = hint;
                 self.work().failures = 1;
@@ -262,8 +279,11 @@ impl Client {
     }
 
     fn fail_over(&mut self, now: Time, why: &str, model: &ClientModel) -> Next {
-        let asked = self.work().asked;
-        self.leader = NodeId(1 + asked.0 % self.nodes);
+        // Whoever serves a read that anybody serves need not have been thought the leader.
+        if !self.asks_anybody() {
+            let asked = self.work().asked;
+            self.leader = NodeId(1 + asked.0 % self.nodes);
+        }
         self.fail(now, why, model)
     }
 
@@ -291,7 +311,8 @@ impl Client {
 
     fn finish(&mut self, now: Time, outcome: Outcome) -> Next {
         let work = self.work.take().expect("an operation ends that was under way");
-        let Work { task: Task { key, call, intended, .. }, invoked, asked, .. } = work;
+        let Work { task, invoked, asked, .. } = work;
+        let Task { key, call, consistency, intended, .. } = task;
         let numbered = call != Call::Get && invoked.is_some();
         let session = self.session.filter(|_| numbered).unwrap_or_default();
         let sequence = if numbered && session != SessionId::default() { self.sequence } else { 0 };
@@ -304,6 +325,7 @@ impl Client {
             sequence,
             key,
             call,
+            consistency,
             intended,
             invoked,
             completed,

@@ -64,6 +64,7 @@ impl Clients {
             sequence: 0,
             key: task.key,
             call: task.call,
+            consistency: task.consistency,
             intended: task.intended,
             invoked: now,
             completed: Some(now),

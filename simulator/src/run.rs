@@ -1,7 +1,7 @@
 //! One run: a world, the schedule's faults and load, and the way to its end.
 
 use consensus_core::{Index, Protocol, Time, history::Call, kv::KeyValue, session::Sessions};
-use faults::{Action, Director, Effect, Observation, Workload};
+use faults::{Action, Arrival, Director, Effect, Observation, Workload};
 
 use crate::{
     client::Task,
@@ -241,8 +241,8 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
         if let Some(arrival) = self.workload.take() {
             let intended = since + arrival.at;
             let deadline = intended + self.config.schedule.load.timeout;
-            let (key, call) = (arrival.key, arrival.call);
-            self.world.offer(Task { key, call, intended, deadline });
+            let Arrival { key, call, consistency, .. } = arrival;
+            self.world.offer(Task { key, call, consistency, intended, deadline });
         }
         self.schedule_arrival();
     }
@@ -265,6 +265,12 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
         let now = self.world.now();
         let call = Call::Put(value.to_owned());
         let deadline = now + self.config.put_timeout;
-        self.world.submit(Task { key: key.to_owned(), call, intended: now, deadline });
+        self.world.submit(Task {
+            key: key.to_owned(),
+            call,
+            consistency: None,
+            intended: now,
+            deadline,
+        });
     }
 }

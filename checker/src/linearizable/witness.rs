@@ -199,6 +199,7 @@ mod tests {
             sequence: 0,
             key: "x".to_owned(),
             call,
+            consistency: None,
             intended: Time(span.0),
             invoked: Time(span.0),
             completed: Some(Time(span.1)),

@@ -17,6 +17,7 @@ pub fn operation(client: u64, call: Call, span: (u64, u64), outcome: Outcome) ->
         sequence: 0,
         key: "x".to_owned(),
         call,
+        consistency: None,
         intended: Time(span.0),
         invoked: Time(span.0),
         completed: Some(Time(span.1)),

@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
+use consensus_core::Consistency;
 use serde::{Deserialize, Serialize};
 
 use crate::duration;
@@ -20,6 +21,9 @@ pub struct Load {
     pub keys: NonZeroU32,
     /// The share of reads, 0 to 1.
     pub reads: f64,
+    /// What the reads are to promise: one kind, or several, each as often as the others.
+    #[serde(skip_serializing_if = "ReadKinds::are_default")]
+    pub read_consistency: ReadKinds,
     /// How long a value is, in bytes; never shorter than what makes it unique.
     pub value_bytes: usize,
     /// How long a client waits for an answer before it counts the outcome as unknown.
@@ -37,10 +41,41 @@ impl Default for Load {
             arrival: Arrivals::Poisson,
             keys: NonZeroU32::new(100).expect("a hundred is not zero"),
             reads: 0.5,
+            read_consistency: ReadKinds::default(),
             value_bytes: 16,
             timeout: Duration::from_secs(1),
             mix: Mix::default(),
         }
+    }
+}
+
+/// Kinds of reads: `"lease"`, or `["linearizable", "follower"]`.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ReadKinds {
+    /// All reads are of one kind.
+    One(Consistency),
+    /// Each read is of one of these kinds, drawn with equal chances; not empty.
+    Several(Vec<Consistency>),
+}
+
+impl Default for ReadKinds {
+    fn default() -> Self {
+        Self::One(Consistency::Linearizable)
+    }
+}
+
+impl ReadKinds {
+    /// The kinds, in the order of the schedule.
+    pub fn as_slice(&self) -> &[Consistency] {
+        match self {
+            Self::One(kind) => std::slice::from_ref(kind),
+            Self::Several(kinds) => kinds,
+        }
+    }
+
+    fn are_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -39,7 +39,7 @@ pub use fault::{
     Capabilities, Crash, Direction, Fault, Kind, Link, Partition, Pause, Put, Restart, Shape, Slow,
     Surge, Unsupported,
 };
-pub use load::{Arrivals, Load, Mix, Mode};
+pub use load::{Arrivals, Load, Mix, Mode, ReadKinds};
 pub use step::{Anchor, At, Repeat, Resolve, Step};
 pub use target::{Target, Targets};
 

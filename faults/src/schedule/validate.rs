@@ -137,6 +137,8 @@ fn check_load(load: &Load, path: &Path) -> Check {
     let positive = load.rate.is_finite() && load.rate > 0.0;
     ensure(positive, &path.field("rate"), format!("{} is no rate", load.rate))?;
     probability(load.reads, &path.field("reads"))?;
+    let why = "`read_consistency` names no kind of read";
+    ensure(!load.read_consistency.as_slice().is_empty(), &path.field("read_consistency"), why)?;
     ensure(!load.timeout.is_zero(), &path.field("timeout"), "no answer comes in no time")?;
     let why = format!("a value has at most {MAX_VALUE_BYTES} bytes");
     ensure(load.value_bytes <= MAX_VALUE_BYTES, &path.field("value_bytes"), why)?;

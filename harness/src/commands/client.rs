@@ -14,12 +14,9 @@ use crate::{
 
 /// Reads a key, and prints what it holds.
 pub fn get(arguments: &GetArgs) -> Result<bool> {
-    let answer = match arguments.stale {
-        false => ask(&arguments.client, &arguments.key, &Call::Get)?,
-        true => {
-            ask_with(&arguments.client, async |client| client.read_stale(&arguments.key).await)?
-        }
-    };
+    let answer = ask_with(&arguments.client, async |client| {
+        client.read(&arguments.key, arguments.consistency.into()).await
+    })?;
     match &answer.held {
         Some(value) => println!("{value}"),
         None => eprintln!("{} holds nothing", arguments.key),

@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use consensus_core::{
-    NodeId, Time,
+    Consistency, NodeId, Time,
     history::{Call, Operation, Outcome},
 };
 use faults::Workload;
@@ -160,14 +160,14 @@ fn pace(mut workload: Workload, begin: Time, commands: &mpsc::Receiver<Control>,
         let next = workload.next_at().map(|at| begin + at);
         if next.is_some_and(|next| next <= now) {
             let arrival = workload.take().expect("one is due");
-            sender.send(begin + arrival.at, arrival.key, arrival.call);
+            sender.send(begin + arrival.at, arrival.key, arrival.call, arrival.consistency);
             continue;
         }
         let wait = next.map_or(IDLE, |next| next.since(now));
         match commands.recv_timeout(wait) {
             Ok(Control::Factor(factor)) => workload.set_factor(clock::now().since(begin), factor),
             Ok(Control::Put { key, value }) => {
-                sender.send(clock::now(), key, Call::Put(value));
+                sender.send(clock::now(), key, Call::Put(value), None);
             }
             Ok(Control::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => {}
@@ -184,19 +184,23 @@ struct Sender {
 }
 
 impl Sender {
-    fn send(&self, intended: Time, key: String, call: Call) {
+    fn send(&self, intended: Time, key: String, call: Call, consistency: Option<Consistency>) {
         let (client, teller) = (Arc::clone(&self.client), self.teller.clone());
         let processes = Arc::clone(&self.processes);
         let process = self.processes().take();
         self.runtime.spawn(async move {
             let invoked = clock::now();
-            let performed = client.perform(&key, &call).await;
+            let performed = match consistency {
+                Some(consistency) if call == Call::Get => client.read(&key, consistency).await,
+                _ => client.perform(&key, &call).await,
+            };
             let operation = Operation {
                 client: process,
                 session: performed.session,
                 sequence: performed.sequence,
                 key,
                 call,
+                consistency,
                 intended,
                 invoked,
                 completed: Some(clock::now()),

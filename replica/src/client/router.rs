@@ -69,24 +69,23 @@ impl Router {
                 return known.target(leader);
             }
         }
-        let in_turn = known.in_turn();
-        let others = || in_turn.iter().copied().filter(|&node| Some(node) != last);
-        let admitted = others().find(|&node| known.admits(node, now));
-        // If all breakers are open, somebody is asked nevertheless: waiting helps nobody.
-        let next = admitted.or_else(|| others().next()).or(last)?;
-        known.turn = next;
-        known.target(next)
+        known.next_in_turn(last, now)
+    }
+
+    /// Whom to ask what anybody may answer: the next in turn who answers, whoever leads.
+    pub(super) fn pick_anybody(&self, last: Option<NodeId>) -> Option<Target> {
+        self.lock().next_in_turn(last, Instant::now())
+    }
+
+    /// Learns whether a replica answers, and nothing else.
+    pub(super) fn learn_behaviour(&self, node: NodeId, server: Server) {
+        self.lock().note_behaviour(node, server);
     }
 
     /// Learns from what a replica answered, or did not.
     pub(super) fn learn(&self, node: NodeId, exchanged: &Exchanged) {
         let mut known = self.lock();
-        if let Some(replica) = known.replicas.get_mut(&node) {
-            match exchanged.server {
-                Server::Answered => replica.breaker.answered(),
-                Server::Silent => replica.breaker.silent(Instant::now()),
-            }
-        }
+        known.note_behaviour(node, exchanged.server);
         match (exchanged.leader, exchanged.server) {
             (Some(leader), _) => known.named = Some(leader),
             (None, Server::Answered) if exchanged.is_done() => known.named = Some(node),
@@ -101,6 +100,24 @@ impl Router {
 }
 
 impl Known {
+    fn note_behaviour(&mut self, node: NodeId, server: Server) {
+        let Some(replica) = self.replicas.get_mut(&node) else { return };
+        match server {
+            Server::Answered => replica.breaker.answered(),
+            Server::Silent => replica.breaker.silent(Instant::now()),
+        }
+    }
+
+    fn next_in_turn(&mut self, last: Option<NodeId>, now: Instant) -> Option<Target> {
+        let in_turn = self.in_turn();
+        let others = || in_turn.iter().copied().filter(|&node| Some(node) != last);
+        let admitted = others().find(|&node| self.admits(node, now));
+        // If all breakers are open, somebody is asked nevertheless: waiting helps nobody.
+        let next = admitted.or_else(|| others().next()).or(last)?;
+        self.turn = next;
+        self.target(next)
+    }
+
     fn admits(&mut self, node: NodeId, now: Instant) -> bool {
         self.replicas.get_mut(&node).is_some_and(|replica| replica.breaker.admit(now))
     }
@@ -144,6 +161,15 @@ mod tests {
         let picked: Vec<_> = (0..4).map(|_| pick(&router, None)).collect();
         assert_eq!(picked, [1, 2, 3, 1]);
         assert_eq!(Router::default().pick(None), None);
+    }
+
+    #[test]
+    fn what_anybody_may_answer_is_asked_in_turn_whoever_leads() {
+        let router = router();
+        router.learn(NodeId(1), &exchanged(Some(2), Server::Answered));
+        let picked: Vec<_> = (0..4).map(|_| router.pick_anybody(None).unwrap().node.0).collect();
+        assert_eq!(picked, [1, 2, 3, 1]);
+        assert_eq!(pick(&router, None), 2, "the leader is known as before");
     }
 
     #[test]

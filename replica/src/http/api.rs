@@ -52,6 +52,11 @@ impl Call {
         matches!(self, Self::Read { .. })
     }
 
+    /// Whether whichever replica is asked serves it, whoever leads.
+    pub(crate) const fn is_served_anywhere(&self) -> bool {
+        matches!(self, Self::Read { consistency, .. } if consistency.is_served_anywhere())
+    }
+
     /// Whether it may take as long as the whole request: it waits for replicas to catch up.
     pub(crate) const fn is_administrative(&self) -> bool {
         matches!(self, Self::Reconfigure(_) | Self::Transfer(_))

@@ -131,19 +131,9 @@ fn build(http: &Client, server: &str, call: &Call) -> Option<RequestBuilder> {
     if let Call::Read { consistency, .. } = call
         && *consistency != Consistency::Linearizable
     {
-        url.query_pairs_mut().append_pair("consistency", name(*consistency));
+        url.query_pairs_mut().append_pair("consistency", consistency.name());
     }
     Some(http.request(method, url).body(body))
-}
-
-/// A consistency as the query names it.
-const fn name(consistency: Consistency) -> &'static str {
-    match consistency {
-        Consistency::Linearizable => "linearizable",
-        Consistency::Lease => "lease",
-        Consistency::Follower => "follower",
-        Consistency::Stale => "stale",
-    }
 }
 
 fn json(body: &impl Serialize) -> Bytes {

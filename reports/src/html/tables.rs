@@ -1,5 +1,7 @@
 //! The tables of a report.
 
+use consensus_core::Consistency;
+
 use super::{escape, page::paragraph};
 use crate::{
     elections::{Trial, TrialOutcome},
@@ -71,6 +73,10 @@ pub(super) fn quantile_row(name: &str, quantiles: &Quantiles) -> Vec<String> {
 /// The distributions of a run that have samples, each with its place among all.
 pub(super) fn distributions(summary: &Summary) -> Vec<(usize, &'static str, Quantiles)> {
     let latency = summary.commit_latency_ms;
+    // Where all reads are linearizable, the line above says it all.
+    let by_kind = summary.read_latency_by_kind_ms.as_ref();
+    let mixed = by_kind.filter(|kinds| !kinds.keys().eq(&[Consistency::Linearizable]));
+    let reads = |kind| mixed.and_then(|kinds| kinds.get(&kind).copied());
     let all = [
         ("client-visible outage", summary.outage_ms),
         ("election time", summary.election_ms),
@@ -78,6 +84,10 @@ pub(super) fn distributions(summary: &Summary) -> Vec<(usize, &'static str, Quan
         ("… while no fault was under way", latency.map(|l| l.client_undisturbed)),
         ("commit latency, inside the leader", latency.map(|l| l.leader.latency)),
         ("read latency, client", summary.read_latency_ms),
+        ("… of linearizable reads", reads(Consistency::Linearizable)),
+        ("… of reads by lease", reads(Consistency::Lease)),
+        ("… of reads that followers serve", reads(Consistency::Follower)),
+        ("… of stale reads", reads(Consistency::Stale)),
     ];
     let sampled = |(at, (name, quantiles)): (usize, (_, Option<Quantiles>))| {
         Some((at, name, quantiles.filter(|quantiles| quantiles.n > 0)?))

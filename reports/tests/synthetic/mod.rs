@@ -188,6 +188,7 @@ pub fn operation(n: u64, read: bool, intended_ms: f64, completed_ms: f64) -> Ope
         sequence: if read { 0 } else { n },
         key: format!("key-{}", n % 100),
         call: if read { Call::Get } else { Call::Put(n.to_string()) },
+        consistency: None,
         intended: at_ms(intended_ms),
         invoked: at_ms(intended_ms + 0.05),
         completed: Some(at_ms(completed_ms)),
@@ -203,6 +204,7 @@ pub fn sound() -> Verdicts {
         no_lost_acks: Verdict::Ok,
         exactly_once: Verdict::Ok,
         election_safety: Verdict::Ok,
+        stale_reads: Verdict::Ok,
         coverage: Coverage::default(),
     }
 }

@@ -35,7 +35,8 @@ fn pass(world: &mut ToyWorld, time: Duration) {
 
 fn submit(world: &mut ToyWorld, key: &str, call: Call) {
     let now = world.now();
-    let task = Task { key: key.into(), call, intended: now, deadline: now + MS * 1_000 };
+    let deadline = now + MS * 1_000;
+    let task = Task { key: key.into(), call, consistency: None, intended: now, deadline };
     world.submit(task);
 }
 
