@@ -8,7 +8,7 @@
 //! ```
 
 use consensus_core::{
-    Epoch, Index, NodeId, Outbox, Outcome, Payload, ReadRounds, Refusal,
+    Epoch, Index, Lease, NodeId, Outbox, Outcome, Payload, ReadRounds, Refusal,
     event::Event,
     quorum::{Tally, Verdict},
 };
@@ -163,6 +163,7 @@ impl Raft {
             progress: peers.into_iter().map(|peer| Progress::new(peer, last)).collect(),
             uncommitted_bytes: self.bytes_after(self.commit),
             reads: ReadRounds::default(),
+            lease: Lease::default(),
         }));
         out.note(Event::Elected { epoch: Epoch::term(self.term) });
         out.cancel_timer(Timer::Election);
@@ -188,6 +189,7 @@ impl Raft {
 
     /// No leader was heard of for the shortest election timeout: others may have the vote.
     pub(crate) const fn loyalty_timeout(&mut self) {
+        self.bound = false;
         if let Standing::Follower(follower) = &mut self.standing {
             follower.loyal = false;
         }
@@ -221,6 +223,7 @@ impl Raft {
             follower.loyal = self.config.settings.pre_vote;
             follower.contact = true;
         }
+        (self.bound, self.binding) = (self.config.settings.leases, self.config.settings.leases);
         true
     }
 
@@ -270,25 +273,37 @@ impl Raft {
         out.set_timer(Timer::Election, self.config.settings.election_timeout.clone());
     }
 
+    /// A replica that starts does not know whom it helped to a lease: it helps nobody else until the
+    /// last of them has run out (D§6.4.1).
+    pub(crate) fn bind_at_start(&mut self, out: &mut Outbox<Self>) {
+        (self.bound, self.binding) = (self.config.settings.leases, self.config.settings.leases);
+        self.rearm_on_contact(out);
+    }
+
     /// Rearms a follower's timers, once per flush, if the leader was heard of.
     pub(crate) fn rearm_on_contact(&mut self, out: &mut Outbox<Self>) {
-        let Standing::Follower(follower) = &mut self.standing else { return };
-        if !std::mem::take(&mut follower.contact) {
-            return;
+        let mut loyal = std::mem::take(&mut self.binding);
+        if let Standing::Follower(follower) = &mut self.standing
+            && std::mem::take(&mut follower.contact)
+        {
+            loyal |= follower.loyal;
+            self.arm_election(out);
         }
-        let loyal = follower.loyal;
-        self.arm_election(out);
         if loyal {
             Self::arm(Timer::Loyalty, self.config.settings.election_timeout.start, out);
         }
     }
 
-    /// Whether a leader is heard of, possibly itself, so that nobody else gets this vote.
+    /// Whether a leader is heard of, possibly itself, so that nobody else gets this vote. With
+    /// leases, that outlasts the term in which it was heard of: its lease does not end with what this
+    /// replica learns.
     const fn is_loyal(&self) -> bool {
+        let settings = &self.config.settings;
         match &self.standing {
+            Standing::Leader(_) => settings.pre_vote || settings.leases,
+            _ if self.bound => true,
             Standing::Follower(follower) => follower.loyal,
             Standing::PreCandidate(_) | Standing::Candidate(_) => false,
-            Standing::Leader(_) => self.config.settings.pre_vote,
         }
     }
 

@@ -144,6 +144,33 @@ pub struct ReadAck {
     pub round: u64,
 }
 
+/// A follower's question for clients of its own: up to where must it have applied, so that it may
+/// serve their reads (D§6.4)? The only thing that a follower asks of its leader.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct ReadIndex {
+    /// The follower's term.
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+    /// The question's number, never used twice in the follower's life.
+    #[prost(uint64, tag = "2")]
+    pub question: u64,
+}
+
+/// Answers a [`ReadIndex`], once a quorum confirmed that the sender led after the question came. It
+/// answers every earlier question as well.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct ReadIndexReply {
+    /// The leader's term.
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+    /// The question's number.
+    #[prost(uint64, tag = "2")]
+    pub question: u64,
+    /// The leader's commit index when the question came, or later.
+    #[prost(uint64, tag = "3")]
+    pub index: Index,
+}
+
 /// Any of the messages.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Oneof)]
 pub enum Message {
@@ -174,12 +201,18 @@ pub enum Message {
     /// See [`ReadAck`].
     #[prost(message, tag = "9")]
     ReadAck(ReadAck),
+    /// See [`ReadIndex`].
+    #[prost(message, tag = "11")]
+    ReadIndex(ReadIndex),
+    /// See [`ReadIndexReply`].
+    #[prost(message, tag = "12")]
+    ReadIndexReply(ReadIndexReply),
 }
 
 /// The frame of a message on the wire.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Frame {
-    #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12")]
     message: Option<Message>,
 }
 
@@ -219,10 +252,12 @@ impl Validate for Message {
                 validate_position(refusal.agree_index, refusal.agree_term)?;
                 require(refusal.agree_term <= refusal.term, "an entry of a later term")
             }
-            Self::ReadRound(ReadRound { term, commit, .. }) => {
+            Self::ReadRound(ReadRound { term, commit: index, .. })
+            | Self::ReadIndexReply(ReadIndexReply { term, index, .. }) => {
                 validate_term(*term)?;
-                require(*commit <= MAX_INDEX, "no index is that high")
+                require(*index <= MAX_INDEX, "no index is that high")
             }
+            Self::ReadIndex(ReadIndex { term, .. }) => validate_term(*term),
             Self::ReadAck(ReadAck { term, .. }) => validate_term(*term),
         }
     }
@@ -284,6 +319,8 @@ mod tests {
             Message::PreVote(PreVote { term: 3, last_log_index: 7, last_log_term: 2 }),
             Message::PreVoteReply(PreVoteReply { term: 0, asked: 1, granted: true }),
             Message::ReadAck(ReadAck { term: 1, round: 0 }),
+            Message::ReadIndex(ReadIndex { term: 3, question: 1 << 40 }),
+            Message::ReadIndexReply(ReadIndexReply { term: 3, question: 1 << 40, index: 0 }),
         ];
         for message in messages {
             assert_eq!(Message::from_bytes(message.to_bytes()), Ok(message));
@@ -300,6 +337,8 @@ mod tests {
             Message::RequestVote(RequestVote { term: 2, last_log_index: 3, last_log_term: 2 }),
             Message::RequestVoteReply(RequestVoteReply { term: 0, granted: true }),
             Message::AppendEntriesReply(AppendEntriesReply { term: 1, matched: u64::MAX }),
+            Message::ReadIndex(ReadIndex { term: 0, question: 1 }),
+            Message::ReadIndexReply(ReadIndexReply { term: 1, question: 1, index: u64::MAX }),
         ];
         for message in nonsense {
             let refused = Message::from_bytes(message.to_bytes());

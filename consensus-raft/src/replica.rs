@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use consensus_core::{
-    Ask, Disk, Epoch, Index, Input, NodeId, Outbox, Protocol, ReadRounds, Refusal, Role, Settings,
-    SettingsError, Status, Time, Write, event::Event, quorum::Tally,
+    Ask, Disk, Epoch, Index, Input, Lease, NodeId, Outbox, Protocol, ReadQuestions, ReadRounds,
+    Refusal, Role, Settings, SettingsError, Status, Time, Write, event::Event, quorum::Tally,
 };
 
 use crate::{
@@ -70,6 +70,14 @@ pub struct Raft {
     pub(crate) applied: Index,
     /// What leads to the next snapshot.
     pub(crate) snapshots: Snapshots,
+
+    /// The reads that it is to serve as a follower.
+    pub(crate) questions: ReadQuestions,
+    /// With leases only: a leader was heard of, or this replica was started, so recently that it
+    /// helps nobody else to lead, whatever becomes of its term.
+    pub(crate) bound: bool,
+    /// That begins anew with this flush.
+    pub(crate) binding: bool,
 }
 
 /// What a replica does in its term.
@@ -119,6 +127,8 @@ pub(crate) struct Leader {
     pub uncommitted_bytes: usize,
     /// The reads that wait.
     pub reads: ReadRounds,
+    /// Until when nobody else leads; empty without leases.
+    pub lease: Lease,
 }
 
 impl Protocol for Raft {
@@ -137,7 +147,7 @@ impl Protocol for Raft {
 
     fn recover(
         config: Config,
-        _incarnation: u64,
+        incarnation: u64,
         _now: Time,
         disk: Disk<Record>,
         out: &mut Outbox<Self>,
@@ -156,21 +166,25 @@ impl Protocol for Raft {
             commit: recovered.hard.commit,
             applied: 0,
             snapshots: Snapshots::default(),
+            questions: ReadQuestions::new(incarnation),
+            bound: false,
+            binding: false,
         };
         replica.restore_base(recovered.base, out);
         replica.recover_membership(out);
         replica.apply_committed(out);
         replica.arm_election(out);
+        replica.bind_at_start(out);
         replica
     }
 
-    fn step(&mut self, _now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
+    fn step(&mut self, now: Time, input: Input<Self>, out: &mut Outbox<Self>) {
         match input {
             // Whoever it is from: this replica's own configuration may be the one that is behind, and
             // what is counted is only counted of voters (D§4.1).
             Input::Receive { from, message } => self.receive(from, message, out),
             Input::Timeout(Timer::Election) => self.election_timeout(out),
-            Input::Timeout(Timer::Heartbeat) => self.heartbeat_timeout(out),
+            Input::Timeout(Timer::Heartbeat) => self.heartbeat_timeout(now, out),
             Input::Timeout(Timer::Quorum) => self.quorum_timeout(out),
             Input::Timeout(Timer::Loyalty) => self.loyalty_timeout(),
             Input::Ask { request, ask: Ask::Propose(command) } => {
@@ -191,7 +205,7 @@ impl Protocol for Raft {
         }
     }
 
-    fn flush(&mut self, _now: Time, out: &mut Outbox<Self>) {
+    fn flush(&mut self, now: Time, out: &mut Outbox<Self>) {
         self.trim();
         self.advance_commit(out);
         self.save(out);
@@ -199,7 +213,9 @@ impl Protocol for Raft {
         self.acknowledge_reads(out);
         self.replicate(out);
         self.apply_committed(out);
-        self.serve_reads(out);
+        self.serve_reads(now, out);
+        self.ask_leader(out);
+        self.serve_followers_reads(out);
         self.rearm_on_contact(out);
     }
 
@@ -239,6 +255,8 @@ impl Raft {
             }
             Message::ReadRound(round) => self.receive_read_round(from, round, out),
             Message::ReadAck(ack) => self.receive_read_ack(from, ack, out),
+            Message::ReadIndex(ask) => self.receive_read_index(from, ask, out),
+            Message::ReadIndexReply(reply) => self.receive_read_index_reply(reply, out),
         }
     }
 

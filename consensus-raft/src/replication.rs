@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use consensus_core::{
-    Command, Epoch, Index, NodeId, Outbox, Payload, Refusal, RequestId, Settings, Write,
+    Command, Epoch, Index, NodeId, Outbox, Payload, Refusal, RequestId, Settings, Time, Write,
     event::Event, payload::MAX_COMMAND_BYTES,
 };
 
@@ -235,13 +235,14 @@ impl Raft {
     /// Makes the leader heard, and asks how far the log of a follower goes that has not acknowledged
     /// everything: every loss of an append, of its answer, or of a snapshot, is found here at the
     /// latest.
-    pub(crate) fn heartbeat_timeout(&mut self, out: &mut Outbox<Self>) {
+    pub(crate) fn heartbeat_timeout(&mut self, now: Time, out: &mut Outbox<Self>) {
+        let number = self.heartbeat_round(now);
         let Standing::Leader(leader) = &mut self.standing else { return };
         Self::arm(Timer::Heartbeat, self.config.settings.heartbeat_interval, out);
         let last = self.log.last_index();
         for peer in &leader.progress {
             let commit = self.commit.min(peer.matched);
-            let round = ReadRound { term: self.term, round: leader.reads.last(), commit };
+            let round = ReadRound { term: self.term, round: number, commit };
             out.send_now(peer.peer, Message::ReadRound(round));
             let prev_log_index = peer.next - 1;
             let held = self.log.term_at(prev_log_index).filter(|_| peer.matched < last);

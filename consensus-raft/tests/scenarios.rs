@@ -9,7 +9,7 @@ use consensus_raft::{
     Message, Raft, Record, Timer,
     message::{
         AppendEntries, AppendEntriesRefusal, AppendEntriesReply, PreVote, PreVoteReply, ReadAck,
-        ReadRound, RequestVote, RequestVoteReply,
+        ReadIndex, ReadIndexReply, ReadRound, RequestVote, RequestVoteReply,
     },
     record::{Entry, Hard},
 };
@@ -91,6 +91,13 @@ impl Script for RaftScript {
             Message::ReadAck(ReadAck { term, round }) => {
                 format!("ReadAck {round} in term {term}")
             }
+            Message::ReadIndex(ReadIndex { term, question }) => {
+                format!("ReadIndex {} in term {term}", question_text(*question))
+            }
+            Message::ReadIndexReply(ReadIndexReply { term, question, index }) => {
+                let question = question_text(*question);
+                format!("ReadIndexReply {question} in term {term}: up to {index}")
+            }
         }
     }
 
@@ -120,6 +127,11 @@ fn entry_text(entry: &Entry) -> String {
     let command = entry.payload.as_ref().and_then(Payload::command);
     let command = command.map(|command| format!(":{}", String::from_utf8_lossy(command)));
     format!("{}{}", entry.term, command.unwrap_or_default())
+}
+
+/// INCARNATION.NUMBER.
+fn question_text(question: u64) -> String {
+    format!("{}.{}", question >> 40, question & ((1 << 40) - 1))
 }
 
 fn answer(granted: bool) -> &'static str {
