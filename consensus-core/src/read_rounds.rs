@@ -17,7 +17,7 @@
 //! What is here is the book-keeping. When a round may start, and what an acknowledgement promises,
 //! are rules of each protocol, and stand in its own crate.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::id::{Epoch, Index, NodeId, RequestId};
 
@@ -55,6 +55,8 @@ pub struct ReadRounds {
     last: u64,
     /// How many reads are held.
     held: usize,
+    /// The latest question of each follower that has one among them.
+    asking: BTreeMap<NodeId, u64>,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -92,9 +94,19 @@ impl ReadRounds {
         clients.chain(self.leased)
     }
 
-    /// Takes a read; it waits for the next round.
+    /// Takes a read; it waits for the next round. A follower's question that is held already waits on
+    /// where it is: rounds make a leader heard, and a follower that hears its leader asks again, so
+    /// the two would keep each other busy for as long as no quorum answers.
     pub fn wait(&mut self, reader: impl Into<Reader>) {
-        self.waiting.push(reader.into());
+        let reader = reader.into();
+        if let Reader::Follower { node, question } = reader {
+            let held = self.asking.entry(node).or_default();
+            if *held >= question {
+                return;
+            }
+            *held = question;
+        }
+        self.waiting.push(reader);
         self.held += 1;
     }
 
@@ -136,6 +148,13 @@ impl ReadRounds {
         }
         let round = self.rounds.pop_front()?;
         self.held -= round.readers.len();
+        for reader in &round.readers {
+            if let Reader::Follower { node, question } = reader
+                && self.asking.get(node) == Some(question)
+            {
+                self.asking.remove(node);
+            }
+        }
         Some((round.index, round.readers))
     }
 }
@@ -322,6 +341,19 @@ mod tests {
         assert_eq!(reads.start_round(1), Some(1));
         assert_eq!(reads.take_leased(), []);
         assert_eq!(reads.take_confirmed(1, 1), Some((1, clients([2]))));
+    }
+
+    #[test]
+    fn a_question_that_is_put_again_is_held_once_until_it_is_answered() {
+        let mut reads = ReadRounds::default();
+        let question = |question| Reader::Follower { node: NodeId(2), question };
+        reads.wait(question(7));
+        assert_eq!(reads.start_round(1), Some(1));
+        reads.wait(question(7));
+        assert_eq!((reads.start_round(1), reads.held()), (None, 1));
+        assert_eq!(reads.take_confirmed(1, 1), Some((1, vec![question(7)])));
+        reads.wait(question(7));
+        assert_eq!(reads.start_round(1), Some(2), "the answer was lost");
     }
 
     const LEADER: (Epoch, NodeId) = (Epoch::term(3), NodeId(1));
