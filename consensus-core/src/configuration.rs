@@ -171,6 +171,13 @@ impl Configuration {
         self.learners.iter().copied().filter(|&node| self.is_learner(node)).collect()
     }
 
+    /// The same with these as learners, unless they are members already.
+    pub fn with_learners(&self, nodes: &[NodeId]) -> Self {
+        let new = nodes.iter().copied().filter(|&node| !self.contains(node));
+        let learners = sorted(self.learners.iter().copied().chain(new));
+        Self { learners, ..self.clone() }
+    }
+
     /// The joint configuration by way of which these voters hand over to another configuration's.
     pub fn joint_with(&self, next: &Self) -> Self {
         Self { outgoing: self.voters.clone(), ..next.clone() }
@@ -390,6 +397,20 @@ mod tests {
         assert_eq!(error(Change::remove(nodes([7]))), ChangeError::NoMember(NodeId(7)));
         assert_eq!(error(Change::remove(nodes([1, 2]))), ChangeError::NobodyVotes);
         assert_eq!(error(Change::add((1..=65).map(NodeId))), ChangeError::TooMany);
+    }
+
+    #[test]
+    fn a_change_by_way_of_a_joint_configuration() {
+        let before = Configuration::of(nodes([1, 2, 3]));
+        let change = Change { add: nodes([4]), learn: nodes([3]), remove: nodes([1]) };
+        let target = before.changed(&change).unwrap();
+        let learning = before.with_learners(&nodes([2, 4]));
+        assert_eq!((learning.voters, learning.learners), (nodes([1, 2, 3]), nodes([4])));
+        let joint = before.joint_with(&target);
+        assert_eq!(joint.all_voters(), nodes([1, 2, 3, 4]));
+        assert_eq!((joint.all_learners(), joint.validate()), (Vec::new(), Ok(())));
+        assert_eq!(joint.left(), target);
+        assert_eq!(target.all_learners(), nodes([3]));
     }
 
     #[test]

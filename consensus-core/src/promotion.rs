@@ -180,12 +180,10 @@ mod tests {
     #[test]
     fn whoever_falls_behind_for_ever_is_given_up() {
         let mut promotion = Promotion::new([NODE], 1);
-        let mut last = 1;
-        for _ in 0..ROUNDS {
+        for last in 1..=u64::from(ROUNDS) {
             assert_eq!(promotion.readiness(), Readiness::Waits);
             promotion.tick(|_| true);
             promotion.observe(|_| last, last + 1);
-            last += 1;
         }
         assert_eq!(promotion.readiness(), Readiness::Hopeless(NODE));
     }

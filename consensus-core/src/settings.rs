@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::NodeId;
+use crate::{configuration::Configuration, id::NodeId};
 
 /// The parameters of one replica that mean the same in every protocol.
 ///
@@ -61,6 +61,9 @@ pub struct Settings {
 /// What an entry counts beside its command, in bytes: what it costs in memory.
 pub const ENTRY_OVERHEAD_BYTES: usize = 64;
 
+/// By how many levels of priority a campaign is put off at most.
+pub const MAX_LEVELS: u8 = 3;
+
 impl Settings {
     /// The defaults for one replica of these members.
     pub fn new(node: NodeId, members: Vec<NodeId>) -> Self {
@@ -89,6 +92,22 @@ impl Settings {
     /// A replica's priority.
     pub fn priority(&self, node: NodeId) -> u8 {
         self.priorities.get(&node).copied().unwrap_or(0)
+    }
+
+    /// The range from which this replica draws how long it waits before it campaigns. Whoever is below
+    /// the highest priority among the voters waits the shortest election timeout longer per level
+    /// below it, [`MAX_LEVELS`] levels at most: so a replica of higher priority goes first, and
+    /// nobody waits for ever for one that is dead.
+    pub fn election_timeout_among(&self, configuration: &Configuration) -> Range<Duration> {
+        let Range { start, end } = self.election_timeout;
+        if self.priorities.is_empty() {
+            return start..end;
+        }
+        let voters = configuration.voters.iter().chain(&configuration.outgoing);
+        let highest = voters.map(|&voter| self.priority(voter)).max().unwrap_or(0);
+        let levels = highest.saturating_sub(self.priority(self.node)).min(MAX_LEVELS);
+        let later = start * u32::from(levels);
+        start + later..end + later
     }
 
     /// How long a leader's lease lasts from when it began the round that confirmed it: as long as
@@ -253,6 +272,20 @@ mod tests {
         assert_eq!(settings.lease(), Duration::from_millis(147));
         let wild = Settings { max_clock_drift_ppm: 500_000, ..settings };
         assert_eq!(wild.validate(), Err(SettingsError::Drift));
+    }
+
+    #[test]
+    fn whoever_is_of_lower_priority_waits_longer() {
+        let priorities = BTreeMap::from([(NodeId(2), 9), (NodeId(3), 8)]);
+        let voters = Configuration::of([1, 2, 3].map(NodeId));
+        let start = |node| {
+            let settings = Settings { node, priorities: priorities.clone(), ..settings() };
+            settings.election_timeout_among(&voters).start.as_millis()
+        };
+        assert_eq!([3, 2, 1].map(|node| start(NodeId(node))), [300, 150, 600]);
+        let without = Configuration::of([1, 3].map(NodeId));
+        let third = Settings { node: NodeId(3), priorities, ..settings() };
+        assert_eq!(third.election_timeout_among(&without), third.election_timeout);
     }
 
     #[test]

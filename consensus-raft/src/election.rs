@@ -13,6 +13,15 @@ use consensus_core::{
     quorum::{Tally, Verdict},
 };
 
+/// Why a replica campaigns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Cause {
+    /// It heard of no leader for an election timeout (§5.2).
+    Timeout,
+    /// The leader hands over to it (D§3.10).
+    Transfer,
+}
+
 use crate::{
     message::{Message, PreVote, PreVoteReply, RequestVote, RequestVoteReply},
     record::Entry,
@@ -29,17 +38,18 @@ impl Raft {
         if !self.membership.may_lead(self.commit) {
             // It only learns, and knows of no leader any more.
             self.standing = Standing::Follower(Follower::default());
-            return;
+            return self.doubt_transfer(out);
         }
         out.note(Event::TimedOut { epoch: Epoch::term(self.term) });
         if let Standing::Candidate(_) = self.standing {
             out.note(Event::SteppedDown { epoch: Epoch::term(self.term) });
         }
+        self.doubt_transfer(out);
         self.arm_election(out);
         if self.config.settings.pre_vote {
             self.ask_pre_votes(out);
         } else {
-            self.campaign(out);
+            self.campaign(Cause::Timeout, out);
         }
     }
 
@@ -79,7 +89,7 @@ impl Raft {
         }
         tally.count(from, reply.granted);
         match self.membership.current().verdict(tally) {
-            Verdict::Won => self.campaign(out),
+            Verdict::Won => self.campaign(Cause::Timeout, out),
             Verdict::Lost => self.standing = Standing::Follower(Follower::default()),
             Verdict::Open => {}
         }
@@ -87,7 +97,7 @@ impl Raft {
 
     /// Starts a term of its own and asks for votes (§5.2). The questions wait until the new term
     /// and the vote for itself are on disk, and so does that vote.
-    fn campaign(&mut self, out: &mut Outbox<Self>) {
+    pub(crate) fn campaign(&mut self, cause: Cause, out: &mut Outbox<Self>) {
         let me = self.membership.me();
         self.term += 1;
         self.vote = Some(me);
@@ -97,7 +107,8 @@ impl Raft {
         out.note(Event::Campaigning { epoch });
         out.note(Event::Voted { epoch, candidate: me });
         let (last_log_index, last_log_term) = self.last();
-        let ask = RequestVote { term: self.term, last_log_index, last_log_term };
+        let transfer = cause == Cause::Transfer;
+        let ask = RequestVote { term: self.term, last_log_index, last_log_term, transfer };
         for peer in self.membership.voting_peers() {
             out.send(peer, Message::RequestVote(ask));
         }
@@ -106,14 +117,18 @@ impl Raft {
     }
 
     /// Votes, or not: at most once a term, and only for a log at least as up to date as its own
-    /// (§5.4.1). While a leader is heard of, the question is disregarded, term and all (D§4.2.3).
+    /// (§5.4.1). While a leader is heard of, the question is disregarded, term and all, unless that
+    /// leader handed over to the candidate (D§4.2.3).
+    ///
+    /// A replica that no configuration names votes like any other: its own log may be the one that
+    /// is behind, and the candidate counts only votes of voters (D§4.1).
     pub(crate) fn receive_request_vote(
         &mut self,
         from: NodeId,
         ask: RequestVote,
         out: &mut Outbox<Self>,
     ) {
-        if ask.term > self.term && self.is_loyal() {
+        if ask.term > self.term && self.is_loyal() && !ask.transfer {
             return self.refuse(format!("a vote for {from}: a leader is heard of"), out);
         }
         self.observe_term(ask.term, out);
@@ -164,27 +179,31 @@ impl Raft {
             uncommitted_bytes: self.bytes_after(self.commit),
             reads: ReadRounds::default(),
             lease: Lease::default(),
+            settled: None,
+            changing: None,
+            transfer: None,
         }));
         out.note(Event::Elected { epoch: Epoch::term(self.term) });
         out.cancel_timer(Timer::Election);
         Self::arm(Timer::Heartbeat, self.config.settings.heartbeat_interval, out);
-        if self.config.settings.check_quorum {
-            Self::arm(Timer::Quorum, self.config.settings.election_timeout.start, out);
-        }
+        Self::arm(Timer::Quorum, self.config.settings.election_timeout.start, out);
         let payload = Some(Payload::noop());
         self.append(Entry { index: last + 1, term: self.term, payload }, None);
     }
 
     /// Gives up leading if no quorum was heard of for an election timeout: a leader that is cut off
-    /// must not keep clients waiting, nor followers that hear it and cannot answer (D§6.2).
+    /// must not keep clients waiting, nor followers that hear it and cannot answer (D§6.2). It is also
+    /// the tick by which newcomers are measured.
     pub(crate) fn quorum_timeout(&mut self, out: &mut Outbox<Self>) {
         let Standing::Leader(leader) = &mut self.standing else { return };
         let (me, configuration) = (self.membership.me(), self.membership.current());
-        if !configuration.agrees(|voter| voter == me || leader.has_heard(voter)) {
+        let has_quorum = configuration.agrees(|voter| voter == me || leader.has_heard(voter));
+        if self.config.settings.check_quorum && !has_quorum {
             return self.become_follower(self.term, None, out);
         }
-        leader.progress.iter_mut().for_each(|peer| peer.heard = false);
+        leader.tick();
         Self::arm(Timer::Quorum, self.config.settings.election_timeout.start, out);
+        self.transfer_by_priority(out);
     }
 
     /// No leader was heard of for the shortest election timeout: others may have the vote.
@@ -218,6 +237,7 @@ impl Raft {
         };
         if term > self.term || known.is_none() {
             self.become_follower(term, Some(leader), out);
+            self.conclude_transfer(out);
         }
         if let Standing::Follower(follower) = &mut self.standing {
             follower.loyal = self.config.settings.pre_vote;
@@ -263,6 +283,8 @@ impl Raft {
                 out.reply(request, Outcome::Unknown);
             }
         }
+        self.abandon_change(reign.changing, leader, out);
+        self.hand_over(reign.transfer, out);
         for request in reign.reads.into_requests() {
             out.refuse(request, Refusal::NotLeader { leader });
         }
@@ -270,7 +292,8 @@ impl Raft {
 
     /// Arms the election timer; each time another draw, so that votes seldom split (§5.2).
     pub(crate) fn arm_election(&self, out: &mut Outbox<Self>) {
-        out.set_timer(Timer::Election, self.config.settings.election_timeout.clone());
+        let voters = self.membership.current();
+        out.set_timer(Timer::Election, self.config.settings.election_timeout_among(voters));
     }
 
     /// A replica that starts does not know whom it helped to a lease: it helps nobody else until the

@@ -17,6 +17,7 @@ impl Raft {
         assert!(self.commit <= last, "only entries in the log are committed");
         assert!(self.log.last_term() <= self.term, "an entry's term was seen");
         assert!(self.vote.is_none() || self.term > 0, "nobody votes in term 0");
+        assert!(self.membership.since() <= last, "a configuration in force is in the log");
         assert!(self.saved.term <= self.term, "terms never fall");
         if self.saved.term == self.term {
             let saved = voted_for(&self.saved);
@@ -44,6 +45,18 @@ impl Raft {
         assert_eq!(opened, self.term, "of that term");
         assert!(leader.matched <= leader.offered, "the disk holds no more than it was given");
         assert!(leader.offered <= last, "nor more than there is");
+        let (me, members) = (self.membership.me(), self.membership.current());
+        let each = || members.voters.iter().chain(&members.outgoing).chain(&members.learners);
+        assert!(
+            each().all(|&node| node == me || leader.peer(node).is_some()),
+            "nobody is left out"
+        );
+        assert!(leader.peer(me).is_none(), "it is no follower of its own");
+        assert!(leader.transfer.is_none_or(|transfer| transfer.to != me), "it leads already");
+        assert!(
+            leader.settled.is_none_or(|at| at <= self.commit),
+            "committed before it is settled"
+        );
         for peer in &leader.progress {
             assert!(peer.matched < peer.next, "what is known to match is not sent again");
             assert!(peer.next <= last + 1, "what is not in the log is not sent");

@@ -11,7 +11,8 @@
 //! - § Diego Ongaro and John Ousterhout, "In Search of an Understandable Consensus Algorithm
 //!   (Extended Version)", 2014.
 //! - D§ Diego Ongaro, "Consensus: Bridging Theory and Practice", 2014: pre-vote, check-quorum,
-//!   disruptive servers, linearizable reads without log writes.
+//!   disruptive servers, changes of the
+//!   members, transfer of leadership, linearizable reads without log writes.
 //!
 //! # The map
 //!
@@ -25,7 +26,8 @@
 //! | `replication` | proposing, AppendEntries, acknowledgements, commit | §5.3, §5.4.2, D§10.2 |
 //! | `catchup` | finding where a follower's log departs | §5.3 |
 //! | `reads` | ReadIndex | §8, D§6.4 |
-//! | `membership` | who votes, and how many suffice | §5 |
+//! | `membership` | who votes, and how that changes | §6, D§4 |
+//! | `transfer` | handing leadership over, asked for or by priority | D§3.10 |
 //! | `snapshot` | the base of the log | §7 |
 //! | `invariants` | what must hold after every step | § figure 3 |
 //!
@@ -47,6 +49,8 @@
 //! | refused by a higher term | refusal | nack with the promised ballot |
 //! | AppendEntries | replication | Accept (phase 2a) |
 //! | AppendEntriesReply | acknowledgement | Accepted (phase 2b) |
+//! | TimeoutNow (D§3.10) | `Event::Transferring` | the same order, before Prepare |
+//! | joint configuration (§6) | `Configuration::outgoing`, `Event::Reconfigured` | decided at slot i for slot i+α |
 //! | heartbeat round (D§6.4) | read round | ballot-confirming round |
 //! | committed | committed | chosen |
 //! | the no-op of a new term (§8) | `Event::CaughtUp` once committed | no-ops in the holes |
@@ -64,6 +68,7 @@ pub mod record;
 pub mod replica;
 mod replication;
 mod snapshot;
+mod transfer;
 
 pub use message::Message;
 pub use record::Record;

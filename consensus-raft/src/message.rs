@@ -55,6 +55,10 @@ pub struct RequestVote {
     /// The term of the candidate's last entry.
     #[prost(uint64, tag = "3")]
     pub last_log_term: u64,
+    /// Whether the leader told the candidate to campaign ([`TimeoutNow`]): then whoever hears of
+    /// that leader may vote all the same (D§4.2.3).
+    #[prost(bool, tag = "4")]
+    pub transfer: bool,
 }
 
 /// Answers a [`RequestVote`]. Leaves when the voter's term and vote are on disk.
@@ -171,6 +175,14 @@ pub struct ReadIndexReply {
     pub index: Index,
 }
 
+/// Tells a follower to campaign at once: the leader hands over to it (D§3.10).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct TimeoutNow {
+    /// The leader's term.
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+}
+
 /// Any of the messages.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Oneof)]
 pub enum Message {
@@ -207,12 +219,15 @@ pub enum Message {
     /// See [`ReadIndexReply`].
     #[prost(message, tag = "12")]
     ReadIndexReply(ReadIndexReply),
+    /// See [`TimeoutNow`].
+    #[prost(message, tag = "10")]
+    TimeoutNow(TimeoutNow),
 }
 
 /// The frame of a message on the wire.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Frame {
-    #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12")]
+    #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     message: Option<Message>,
 }
 
@@ -231,7 +246,7 @@ impl Validate for Message {
     fn validate(&self) -> Result<(), DecodeError> {
         match self {
             Self::PreVote(PreVote { term, last_log_index, last_log_term })
-            | Self::RequestVote(RequestVote { term, last_log_index, last_log_term }) => {
+            | Self::RequestVote(RequestVote { term, last_log_index, last_log_term, .. }) => {
                 validate_term(*term)?;
                 validate_position(*last_log_index, *last_log_term)?;
                 require(last_log_term < term, "a campaign's term is above its log's")
@@ -257,8 +272,9 @@ impl Validate for Message {
                 validate_term(*term)?;
                 require(*index <= MAX_INDEX, "no index is that high")
             }
-            Self::ReadIndex(ReadIndex { term, .. }) => validate_term(*term),
-            Self::ReadAck(ReadAck { term, .. }) => validate_term(*term),
+            Self::ReadIndex(ReadIndex { term, .. })
+            | Self::ReadAck(ReadAck { term, .. })
+            | Self::TimeoutNow(TimeoutNow { term }) => validate_term(*term),
         }
     }
 }
@@ -321,6 +337,7 @@ mod tests {
             Message::ReadAck(ReadAck { term: 1, round: 0 }),
             Message::ReadIndex(ReadIndex { term: 3, question: 1 << 40 }),
             Message::ReadIndexReply(ReadIndexReply { term: 3, question: 1 << 40, index: 0 }),
+            Message::TimeoutNow(TimeoutNow { term: 4 }),
         ];
         for message in messages {
             assert_eq!(Message::from_bytes(message.to_bytes()), Ok(message));
@@ -334,7 +351,13 @@ mod tests {
             append((4, 3), &[2]),
             append((0, 3), &[]),
             append((0, 0), &[6]),
-            Message::RequestVote(RequestVote { term: 2, last_log_index: 3, last_log_term: 2 }),
+            Message::RequestVote(RequestVote {
+                term: 2,
+                last_log_index: 3,
+                last_log_term: 2,
+                transfer: false,
+            }),
+            Message::TimeoutNow(TimeoutNow { term: 0 }),
             Message::RequestVoteReply(RequestVoteReply { term: 0, granted: true }),
             Message::AppendEntriesReply(AppendEntriesReply { term: 1, matched: u64::MAX }),
             Message::ReadIndex(ReadIndex { term: 0, question: 1 }),

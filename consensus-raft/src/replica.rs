@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use consensus_core::{
     Ask, Disk, Epoch, Index, Input, Lease, NodeId, Outbox, Protocol, ReadQuestions, ReadRounds,
-    Refusal, Role, Settings, SettingsError, Status, Time, Write, event::Event, quorum::Tally,
+    RequestId, Role, Settings, SettingsError, Status, Time, Write, event::Event, quorum::Tally,
 };
 
 use crate::{
     log::Log,
-    membership::Membership,
+    membership::{Changing, Membership},
     message::Message,
     record::{Entry, Hard, Record, recover, voted_for},
     replication::Progress,
     snapshot::Snapshots,
+    transfer::Transfer,
 };
 
 /// The parameters of one replica.
@@ -35,6 +36,8 @@ pub enum Timer {
     /// A follower: no leader was heard of for the shortest election timeout, so it is no longer
     /// bound to refuse others its vote (D§4.2.3).
     Loyalty,
+    /// The leader: whoever it hands over to should lead by now (D§3.10).
+    Transfer,
 }
 
 /// A replica.
@@ -78,6 +81,9 @@ pub struct Raft {
     pub(crate) bound: bool,
     /// That begins anew with this flush.
     pub(crate) binding: bool,
+
+    /// Who asked for a hand-over that ended this replica's reign, until another leads.
+    pub(crate) handed_over: Option<RequestId>,
 }
 
 /// What a replica does in its term.
@@ -129,6 +135,12 @@ pub(crate) struct Leader {
     pub reads: ReadRounds,
     /// Until when nobody else leads; empty without leases.
     pub lease: Lease,
+    /// The position of the latest configuration whose commitment this leader has dealt with.
+    pub settled: Option<Index>,
+    /// The change of the members that it was asked for.
+    pub changing: Option<Changing>,
+    /// To whom it hands over.
+    pub transfer: Option<Transfer>,
 }
 
 impl Protocol for Raft {
@@ -169,6 +181,7 @@ impl Protocol for Raft {
             questions: ReadQuestions::new(incarnation),
             bound: false,
             binding: false,
+            handed_over: None,
         };
         replica.restore_base(recovered.base, out);
         replica.recover_membership(out);
@@ -187,18 +200,17 @@ impl Protocol for Raft {
             Input::Timeout(Timer::Heartbeat) => self.heartbeat_timeout(now, out),
             Input::Timeout(Timer::Quorum) => self.quorum_timeout(out),
             Input::Timeout(Timer::Loyalty) => self.loyalty_timeout(),
+            Input::Timeout(Timer::Transfer) => self.transfer_timeout(out),
             Input::Ask { request, ask: Ask::Propose(command) } => {
                 self.propose(request, command, out);
             }
             Input::Ask { request, ask: Ask::Read(consistency) } => {
                 self.read(request, consistency, out);
             }
-            Input::Ask { request, ask: Ask::Reconfigure(_) } => {
-                out.refuse(request, Refusal::Unsupported("a change of the members"));
+            Input::Ask { request, ask: Ask::Reconfigure(change) } => {
+                self.reconfigure(request, &change, out);
             }
-            Input::Ask { request, ask: Ask::Transfer(_) } => {
-                out.refuse(request, Refusal::Unsupported("a transfer of leadership"));
-            }
+            Input::Ask { request, ask: Ask::Transfer(to) } => self.transfer(request, to, out),
             Input::Compacted(snapshot) => self.compacted(snapshot, out),
             Input::Staged { from, snapshot } => self.staged(from, snapshot, out),
             Input::Suspected { .. } => {}
@@ -208,6 +220,7 @@ impl Protocol for Raft {
     fn flush(&mut self, now: Time, out: &mut Outbox<Self>) {
         self.trim();
         self.advance_commit(out);
+        self.advance_change(out);
         self.save(out);
         self.acknowledge(out);
         self.acknowledge_reads(out);
@@ -216,6 +229,8 @@ impl Protocol for Raft {
         self.serve_reads(now, out);
         self.ask_leader(out);
         self.serve_followers_reads(out);
+        self.conclude_change(out);
+        self.advance_transfer(out);
         self.rearm_on_contact(out);
     }
 
@@ -229,7 +244,7 @@ impl Protocol for Raft {
             last: self.log.last_index(),
             first: self.log.before().0 + 1,
             members: self.membership.current().all_voters(),
-            learners: self.membership.current().learners.clone(),
+            learners: self.membership.current().all_learners(),
             changing: self.is_changing(),
         }
     }
@@ -257,6 +272,7 @@ impl Raft {
             Message::ReadAck(ack) => self.receive_read_ack(from, ack, out),
             Message::ReadIndex(ask) => self.receive_read_index(from, ask, out),
             Message::ReadIndexReply(reply) => self.receive_read_index_reply(reply, out),
+            Message::TimeoutNow(told) => self.receive_timeout_now(from, told, out),
         }
     }
 

@@ -9,6 +9,7 @@ use consensus_core::{
 };
 
 use crate::{
+    membership::{Changing, Stage},
     message::{
         AppendEntries, AppendEntriesReply, MAX_ENTRIES, MAX_ENTRIES_BYTES, Message, ReadRound,
     },
@@ -27,6 +28,8 @@ pub(crate) struct Progress {
     pub mode: Mode,
     /// Whether it was heard of since the last check of the quorum.
     pub heard: bool,
+    /// Whether it was heard of between the two checks before.
+    pub heard_before: bool,
     /// The latest read round that it acknowledged.
     pub read_acked: u64,
 }
@@ -94,7 +97,15 @@ impl Inflight {
 
 impl Progress {
     pub const fn new(peer: NodeId, last: Index) -> Self {
-        Self { peer, matched: 0, next: last + 1, mode: Mode::Probe, heard: false, read_acked: 0 }
+        Self {
+            peer,
+            matched: 0,
+            next: last + 1,
+            mode: Mode::Probe,
+            heard: false,
+            heard_before: false,
+            read_acked: 0,
+        }
     }
 
     /// The follower holds everything up to here. `before` is the earliest place after which it can be
@@ -153,6 +164,17 @@ impl Leader {
         self.progress.iter_mut().find(|peer| peer.peer == node)
     }
 
+    /// An election timeout has passed.
+    pub fn tick(&mut self) {
+        let Self { changing, progress, .. } = self;
+        if let Some(Changing { stage: Stage::CatchingUp(promotion), .. }) = changing {
+            promotion.tick(|node| progress.iter().any(|peer| peer.peer == node && peer.heard));
+        }
+        for peer in progress {
+            peer.heard_before = std::mem::take(&mut peer.heard);
+        }
+    }
+
     /// Whether a peer was heard of since the last check of the quorum.
     pub fn has_heard(&self, node: NodeId) -> bool {
         self.peer(node).is_some_and(|peer| peer.heard)
@@ -182,6 +204,9 @@ impl Raft {
     /// Puts a command into the leader's log; the next flush sends it on its way.
     pub(crate) fn propose(&mut self, request: RequestId, command: Command, out: &mut Outbox<Self>) {
         let refusal = match &self.standing {
+            Standing::Leader(leader) if leader.transfer.is_some() => {
+                leader.transfer.map(|transfer| Refusal::Transferring(transfer.to))
+            }
             Standing::Leader(leader) if command.len() <= MAX_COMMAND_BYTES => {
                 let entries = self.log.last_index() - self.commit;
                 let bytes = leader.uncommitted_bytes;
@@ -237,8 +262,12 @@ impl Raft {
     /// latest.
     pub(crate) fn heartbeat_timeout(&mut self, now: Time, out: &mut Outbox<Self>) {
         let number = self.heartbeat_round(now);
-        let Standing::Leader(leader) = &mut self.standing else { return };
+        if self.leading().is_none() {
+            return;
+        }
         Self::arm(Timer::Heartbeat, self.config.settings.heartbeat_interval, out);
+        self.repeat_transfer(out);
+        let Standing::Leader(leader) = &mut self.standing else { return };
         let last = self.log.last_index();
         for peer in &leader.progress {
             let commit = self.commit.min(peer.matched);

@@ -2,14 +2,14 @@
 //! what happens into them anew; then read the difference).
 
 use consensus_core::{
-    Payload, Write,
+    Configuration, NodeId, Payload, Write,
     transcript::{Runner, Script},
 };
 use consensus_raft::{
     Message, Raft, Record, Timer,
     message::{
         AppendEntries, AppendEntriesRefusal, AppendEntriesReply, PreVote, PreVoteReply, ReadAck,
-        ReadIndex, ReadIndexReply, ReadRound, RequestVote, RequestVoteReply,
+        ReadIndex, ReadIndexReply, ReadRound, RequestVote, RequestVoteReply, TimeoutNow,
     },
     record::{Entry, Hard},
 };
@@ -25,12 +25,13 @@ impl Script for RaftScript {
             "heartbeat" => Some(Timer::Heartbeat),
             "quorum" => Some(Timer::Quorum),
             "loyalty" => Some(Timer::Loyalty),
+            "transfer" => Some(Timer::Transfer),
             _ => None,
         }
     }
 
     /// `seed n1 [term=T] [vote=N] [commit=I] TERM[.COMMAND]...`; `after=I` numbers the entries
-    /// from I + 1, as after a base.
+    /// from I + 1, as after a base. `TERM/1-2-3[/OUTGOING[/LEARNERS]]` is a configuration.
     fn seed(words: &[&str], named: &[(&str, &str)]) -> Result<Vec<Write<Record>>, String> {
         let number = |text: &str| text.parse::<u64>().map_err(|error| format!("{text}: {error}"));
         let mut hard = Hard::default();
@@ -46,9 +47,12 @@ impl Script for RaftScript {
         }
         let mut writes = Vec::new();
         for word in words {
-            let (term, payload) = match word.split_once('.') {
-                Some((term, command)) => (term, Payload::of(command.to_owned().into())),
-                None => (*word, Payload::noop()),
+            let (term, payload) = match (word.split_once('.'), word.split_once('/')) {
+                (Some((term, command)), _) => (term, Payload::of(command.to_owned().into())),
+                (None, Some((term, members))) => {
+                    (term, Payload::configure(configuration(members)?))
+                }
+                (None, None) => (*word, Payload::noop()),
             };
             let term = number(term)?;
             index += 1;
@@ -67,8 +71,11 @@ impl Script for RaftScript {
             Message::PreVoteReply(PreVoteReply { term, asked, granted }) => {
                 format!("PreVoteReply {} for term {asked}, in term {term}", answer(*granted))
             }
-            Message::RequestVote(RequestVote { term, last_log_index, last_log_term }) => {
-                format!("RequestVote for term {term}, log ends at {last_log_index}@{last_log_term}")
+            Message::RequestVote(RequestVote { term, last_log_index, last_log_term, transfer }) => {
+                let why = if *transfer { ", by hand-over" } else { "" };
+                format!(
+                    "RequestVote for term {term}{why}, log ends at {last_log_index}@{last_log_term}"
+                )
             }
             Message::RequestVoteReply(RequestVoteReply { term, granted }) => {
                 format!("RequestVoteReply {} in term {term}", answer(*granted))
@@ -98,6 +105,7 @@ impl Script for RaftScript {
                 let question = question_text(*question);
                 format!("ReadIndexReply {question} in term {term}: up to {index}")
             }
+            Message::TimeoutNow(TimeoutNow { term }) => format!("TimeoutNow in term {term}"),
         }
     }
 
@@ -122,11 +130,28 @@ fn append_text(append: &AppendEntries) -> String {
     )
 }
 
-/// TERM, and :COMMAND unless it is a no-op.
+/// TERM, and :COMMAND or [CONFIGURATION] unless it is a no-op.
 fn entry_text(entry: &Entry) -> String {
-    let command = entry.payload.as_ref().and_then(Payload::command);
-    let command = command.map(|command| format!(":{}", String::from_utf8_lossy(command)));
-    format!("{}{}", entry.term, command.unwrap_or_default())
+    let content = entry.payload.as_ref().map_or(String::new(), |payload| {
+        match (payload.command(), payload.configuration()) {
+            (Some(command), _) => format!(":{}", String::from_utf8_lossy(command)),
+            (_, Some(configuration)) => format!(" [{configuration}]"),
+            (None, None) => String::new(),
+        }
+    });
+    format!("{}{content}", entry.term)
+}
+
+/// VOTERS[/OUTGOING[/LEARNERS]], each as 1-2-3.
+fn configuration(text: &str) -> Result<Configuration, String> {
+    let number = |word: &str| word.parse().map(NodeId).map_err(|error| format!("{word}: {error}"));
+    let nodes = |list: &str| {
+        let words = list.split('-').filter(|word| !word.is_empty());
+        words.map(number).collect::<Result<Vec<_>, String>>()
+    };
+    let mut lists = text.split('/').map(nodes);
+    let mut next = || lists.next().unwrap_or_else(|| Ok(Vec::new()));
+    Ok(Configuration { voters: next()?, outgoing: next()?, learners: next()? })
 }
 
 /// INCARNATION.NUMBER.
