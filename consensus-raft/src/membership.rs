@@ -128,8 +128,9 @@ impl Membership {
 pub(crate) struct Changing {
     /// Who asked.
     pub request: RequestId,
-    /// What was in force then.
+    /// What was in force then, and since when.
     pub before: Configuration,
+    pub before_since: Index,
     /// Where it leads.
     pub target: Configuration,
     /// How far it came.
@@ -159,7 +160,7 @@ impl Raft {
             Ok(target) => target,
             Err(why) => return out.refuse(request, why),
         };
-        let before = self.membership.current().clone();
+        let (before, before_since) = (self.membership.current().clone(), self.membership.since());
         let is_new = |node: &NodeId| !before.voters.contains(node);
         let newcomers: Vec<_> = target.voters.iter().copied().filter(is_new).collect();
         let learning = before.with_learners(&newcomers);
@@ -169,7 +170,8 @@ impl Raft {
         }
         let stage = Stage::CatchingUp(promotion);
         if let Some(leader) = self.leading() {
-            leader.changing = Some(Changing { request, before, target, stage });
+            let changing = Changing { request, before, before_since, target, stage };
+            leader.changing = Some(changing);
         }
     }
 
@@ -275,8 +277,8 @@ impl Raft {
         leader: Option<NodeId>,
         out: &mut Outbox<Self>,
     ) {
-        let Some(Changing { request, before, .. }) = changing else { return };
-        if *self.membership.current() == before {
+        let Some(Changing { request, before_since, .. }) = changing else { return };
+        if self.membership.since() == before_since {
             out.refuse(request, Refusal::NotLeader { leader });
         } else {
             out.reply(request, Outcome::Unknown);

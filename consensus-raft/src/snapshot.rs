@@ -54,6 +54,11 @@ impl Raft {
         let index = self.applied;
         let term = self.log.term_at(index).expect("what was applied last is held");
         let configurations = Box::new(self.membership.configurations_up_to(index));
+        if configurations.is_empty() {
+            // A newcomer that has not reached the entry that names it: its snapshot would not say who
+            // the members are, and whoever started from it would not know.
+            return;
+        }
         self.snapshots = Snapshots { applied_bytes: 0, pending: Some((index, applied_bytes)) };
         out.take_snapshot(SnapshotMeta { index, epoch: Epoch::term(term), configurations });
     }

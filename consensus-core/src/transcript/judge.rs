@@ -102,7 +102,10 @@ impl Judge {
         for deed in std::mem::take(&mut self.turn) {
             match deed {
                 Deed::Won => {
-                    assert!(status.members.contains(&node), "n{node} is elected and has no vote");
+                    // Whoever is left out of a configuration that is not yet committed may be the only
+                    // one who can be elected (Raft dissertation §4.2.2).
+                    let may_lead = status.members.contains(&node) || status.changing;
+                    assert!(may_lead, "n{node} is elected and has no vote");
                 }
                 Deed::Answered(Ask::Reconfigure(change)) => {
                     let votes = |member| status.members.contains(member);

@@ -99,7 +99,7 @@ impl<W: Watch> Trouble<W> {
         self.cluster.destroy(node);
         self.members.lost.insert(node);
         if self.cluster.ids().len() < MOST_NODES {
-            self.join(node.reborn());
+            self.join(self.next_life(node.reborn()));
         }
     }
 
@@ -162,7 +162,7 @@ impl<W: Watch> Trouble<W> {
             3 => Change::replace(voter("leaves"), new),
             4 => {
                 let mut change = Change::replace(voter("leaves"), new);
-                let other = self.newcomer(new.reborn(), present);
+                let other = self.newcomer(new.reborn(), &present.with_learners(&[new]));
                 if other != new {
                     change.add.push(other);
                 }
@@ -188,25 +188,32 @@ impl<W: Watch> Trouble<W> {
             return wanted;
         }
         if self.cluster.ids().len() >= MOST_NODES {
-            self.retire();
+            self.retire(present);
         }
-        let never_was = |node: &NodeId| !self.members.named.contains(node);
-        let mut lives = std::iter::successors(Some(wanted), |node| Some(node.reborn()));
         let idle = self.cluster.ids().into_iter().find(|&node| !present.contains(node));
         match idle {
             Some(idle) if self.cluster.ids().len() >= MOST_NODES => idle,
             _ => {
-                let new = lives.find(never_was);
-                let new = new.expect("lives go on for ever");
+                let new = self.next_life(wanted);
                 self.join(new);
                 new
             }
         }
     }
 
+    /// The first life from this one on that was never lived.
+    fn next_life(&self, first: NodeId) -> NodeId {
+        let mut life = first;
+        while self.members.named.contains(&life) {
+            life = life.reborn();
+        }
+        life
+    }
+
     /// Takes away those who can no longer be members of anything.
-    fn retire(&mut self) {
-        let configurations = self.possible();
+    fn retire(&mut self, present: &Configuration) {
+        let mut configurations = self.possible();
+        configurations.push(present.clone());
         for node in self.cluster.ids() {
             if !configurations.iter().any(|configuration| configuration.contains(node)) {
                 self.cluster.destroy(node);
