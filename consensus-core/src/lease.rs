@@ -60,6 +60,11 @@ impl Lease {
         self.from.is_some_and(|from| now < from + length)
     }
 
+    /// Others must confirm it from now on: only rounds that are yet to be sent extend it.
+    pub fn restart(&mut self) {
+        *self = Self { ended: self.ended, ..Self::default() };
+    }
+
     /// Gives the lease up for the rest of the reign: somebody is about to be told to campaign whom
     /// the voters help although they acknowledged this leader's rounds. When it does so is unknown,
     /// even if leadership stays here meanwhile.
@@ -104,6 +109,18 @@ mod tests {
     fn rounds_that_nobody_answers_are_forgotten() {
         let lease = lease((1..1_000).map(|round| (round, round * 10)));
         assert_eq!(lease.sent.len(), 10);
+    }
+
+    #[test]
+    fn restarted_it_needs_a_round_that_is_sent_later() {
+        let mut lease = lease([(1, 10), (2, 20)]);
+        lease.confirmed(1);
+        lease.restart();
+        lease.confirmed(2);
+        assert!(!lease.holds(Time(21), LENGTH));
+        lease.sent(3, Time(30), LENGTH);
+        lease.confirmed(3);
+        assert!(lease.holds(Time(31), LENGTH));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use consensus_core::{
-    Configuration, Index, NodeId, Outcome, Payload, ReadRounds, Refusal,
+    Configuration, Index, Lease, NodeId, Outcome, Payload, ReadRounds, Refusal,
     event::Event,
     quorum::{Tally, Verdict},
 };
@@ -270,6 +270,7 @@ impl MultiPaxos {
             progress,
             uncommitted_bytes: 0,
             reads: ReadRounds::default(),
+            lease: Lease::default(),
         }));
         out.note(Event::Elected { epoch: ballot.epoch() });
         out.cancel_timer(Timer::Election);
@@ -404,8 +405,9 @@ impl MultiPaxos {
         if ballot > self.promised || self.leader().is_none() {
             self.become_follower(ballot, Some(leader), out);
         }
+        let loyal = self.is_sticky();
         if let Standing::Follower(follower) = &mut self.standing {
-            follower.loyal = self.config.settings.pre_vote;
+            follower.loyal = loyal;
             follower.contact = true;
         }
         true
@@ -488,7 +490,13 @@ impl MultiPaxos {
         match &self.standing {
             Standing::Follower(follower) => follower.loyal,
             Standing::PreCandidate(_) | Standing::Candidate(_) => false,
-            Standing::Leader(_) => self.config.settings.pre_vote,
+            Standing::Leader(_) => self.is_sticky(),
         }
+    }
+
+    /// Whether a leader that is heard of is kept: so that nobody disturbs it, and because leases
+    /// count on it.
+    const fn is_sticky(&self) -> bool {
+        self.config.settings.pre_vote || self.config.settings.leases
     }
 }

@@ -17,7 +17,8 @@ impl MultiPaxos {
         match &self.standing {
             Standing::Follower(follower) => {
                 assert_ne!(follower.leader, Some(self.membership.me()), "nobody follows itself");
-                assert!(!follower.loyal || follower.leader.is_some(), "loyal to somebody");
+                let to_somebody = follower.leader.is_some() || self.config.settings.leases;
+                assert!(!follower.loyal || to_somebody, "loyal to somebody, perhaps forgotten");
                 let owner = follower.leader.unwrap_or(self.promised.owner());
                 assert_eq!(owner, self.promised.owner(), "only its owner leads under a ballot");
             }

@@ -31,7 +31,7 @@
 //! | `log` | the accepted values in memory, and what of them may go | Complex §2.1 |
 //! | `replication` | proposing, Accept, acknowledgements, what is chosen | Simple §2.2, §3 |
 //! | `catchup` | proposing again what was lost, learning what was chosen | Simple §2.3, Live §2 |
-//! | `reads` | reads by a ballot-confirming round | Live §5.2 |
+//! | `reads` | reads by a ballot-confirming round, by lease, at followers | Live §5.2 |
 //! | `membership` | who accepts, and how many suffice | Simple §2.2 |
 //! | `snapshot` | compacting the log, installing a peer's snapshot | Live §5.5 |
 //! | `invariants` | what must hold after every step | Simple §2.2 |
@@ -57,6 +57,8 @@
 //! | Learn, Learned | catching up | AppendEntriesRefusal, and AppendEntries again |
 //! | "compacted to", in Promise and Learned | a snapshot is needed | `next` before the log's first |
 //! | ballot-confirming round | read round | heartbeat round |
+//! | master lease | `Lease` | leader lease |
+//! | ReadIndex, ReadIndexReply | a follower's read | ReadIndex, ReadIndexReply |
 //! | chosen | committed | committed |
 //! | inherited slots under the own ballot | `Event::CaughtUp` once chosen | the no-op of a new term |
 //! | promised ballot | hard state | current term, voted for |

@@ -391,6 +391,11 @@ impl MultiPaxos {
         let before = self.membership.table.clone();
         self.membership.advance(chosen_to);
         self.readdress(&before, chosen_to, out);
+        if let Some(leader) = self.leading() {
+            // Those who confirmed it so far may have no say any more, and others have one: they could
+            // elect somebody among themselves. It counts anew, from all who decide now.
+            leader.lease.restart();
+        }
     }
 
     /// A peer's snapshot tells who decides. A leader whose promises are of others gives up.

@@ -178,6 +178,32 @@ pub struct ReadAck {
     pub round: u64,
 }
 
+/// "Up to where must I have applied, so that my state machine sees everything acknowledged by now?"
+/// What a follower asks its leader for all the reads that it was asked for at once.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct ReadIndex {
+    /// The ballot of the leader that is asked.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// The question's number, never used twice in the life of its sender.
+    #[prost(uint64, tag = "2")]
+    pub question: u64,
+}
+
+/// The answer to [`ReadIndex`], once a read round is confirmed that began after the question came.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct ReadIndexReply {
+    /// The leader's ballot.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// The question's number.
+    #[prost(uint64, tag = "2")]
+    pub question: u64,
+    /// What was chosen when the round began: as [`Accept::chosen_to`].
+    #[prost(uint64, tag = "3")]
+    pub chosen_to: Index,
+}
+
 /// Any message.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Oneof)]
 pub enum Message {
@@ -214,12 +240,18 @@ pub enum Message {
     /// See [`ReadAck`].
     #[prost(message, tag = "11")]
     ReadAck(ReadAck),
+    /// See [`ReadIndex`].
+    #[prost(message, tag = "12")]
+    ReadIndex(ReadIndex),
+    /// See [`ReadIndexReply`].
+    #[prost(message, tag = "13")]
+    ReadIndexReply(ReadIndexReply),
 }
 
 /// The frame of a message on the wire.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Frame {
-    #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     message: Option<Message>,
 }
 
@@ -254,6 +286,14 @@ impl Validate for Message {
             Self::ReadAck(ReadAck { ballot, round }) => {
                 ballot.validate()?;
                 validate_numbers(&[*round])
+            }
+            Self::ReadIndex(ReadIndex { ballot, question }) => {
+                ballot.validate()?;
+                validate_numbers(&[*question])
+            }
+            Self::ReadIndexReply(ReadIndexReply { ballot, question, chosen_to }) => {
+                ballot.validate()?;
+                validate_numbers(&[*question, *chosen_to])
             }
             Self::Learn(Learn { from }) => validate_slot(*from),
             Self::Learned(learned) => learned.validate(),

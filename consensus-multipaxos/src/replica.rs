@@ -6,8 +6,9 @@ use std::{
 };
 
 use consensus_core::{
-    Ask, Disk, Index, Input, NodeId, Outbox, Payload, Protocol, ReadRounds, Refusal, RequestId,
-    Role, Settings, SettingsError, Status, Time, Write, event::Event, quorum::Tally,
+    Ask, Disk, Index, Input, Lease, NodeId, Outbox, Payload, Protocol, ReadQuestions, ReadRounds,
+    Refusal, RequestId, Role, Settings, SettingsError, Status, Time, Write, event::Event,
+    quorum::Tally,
 };
 
 use crate::{
@@ -42,7 +43,8 @@ pub enum Timer {
     /// The leader: has a quorum been heard of since the last time?
     Quorum,
     /// A follower: no leader was heard of for the shortest election timeout, so it is no longer
-    /// bound to refuse others its promise.
+    /// bound to refuse others its promise. Where leases are in use, that long passed also since it
+    /// started.
     Loyalty,
 }
 
@@ -82,6 +84,8 @@ pub struct MultiPaxos {
     pub(crate) applied: Index,
     /// When the next snapshot is due.
     pub(crate) snapshots: Snapshots,
+    /// The reads that clients asked it for as a follower.
+    pub(crate) questions: ReadQuestions,
 }
 
 /// What a replica does under the ballot it promised.
@@ -102,7 +106,8 @@ pub(crate) enum Standing {
 pub(crate) struct Follower {
     /// Who leads under this ballot, once heard of: its owner.
     pub leader: Option<NodeId>,
-    /// Whether the leader was heard of so recently that others are refused.
+    /// Whether the leader was heard of so recently that others are refused; or it may have been, before
+    /// this replica started.
     pub loyal: bool,
     /// The leader was heard of since the last flush: timers are due to be rearmed.
     pub contact: bool,
@@ -175,6 +180,8 @@ pub(crate) struct Leader {
     pub uncommitted_bytes: usize,
     /// The reads that wait.
     pub reads: ReadRounds,
+    /// Until when nobody else can lead, if leases are in use.
+    pub lease: Lease,
 }
 
 /// A slot of the leader's window.
@@ -219,7 +226,7 @@ impl Protocol for MultiPaxos {
 
     fn recover(
         config: Config,
-        _incarnation: u64,
+        incarnation: u64,
         _now: Time,
         disk: Disk<Record>,
         out: &mut Out,
@@ -238,21 +245,23 @@ impl Protocol for MultiPaxos {
             chosen_to: recovered.hard.chosen_to,
             applied: 0,
             snapshots: Snapshots::default(),
+            questions: ReadQuestions::new(incarnation),
         };
         replica.restore_base(recovered.base, out);
         replica.recover_membership(out);
         replica.apply_committed(out);
         replica.arm_election(out);
+        replica.wait_out_leases(out);
         replica
     }
 
-    fn step(&mut self, _now: Time, input: Input<Self>, out: &mut Out) {
+    fn step(&mut self, now: Time, input: Input<Self>, out: &mut Out) {
         match input {
             // Whoever asks is answered, member or not: a newcomer knows of nobody, and whoever was
             // removed must learn of it. Only members count.
             Input::Receive { from, message } => self.receive(from, message, out),
             Input::Timeout(Timer::Election) => self.election_timeout(out),
-            Input::Timeout(Timer::Heartbeat) => self.heartbeat_timeout(out),
+            Input::Timeout(Timer::Heartbeat) => self.heartbeat_timeout(now, out),
             Input::Timeout(Timer::Quorum) => self.quorum_timeout(out),
             Input::Timeout(Timer::Loyalty) => self.loyalty_timeout(),
             Input::Ask { request, ask: Ask::Propose(command) } => {
@@ -273,14 +282,15 @@ impl Protocol for MultiPaxos {
         }
     }
 
-    fn flush(&mut self, _now: Time, out: &mut Out) {
+    fn flush(&mut self, now: Time, out: &mut Out) {
         self.advance_commit(out);
         self.save(out);
         self.acknowledge(out);
         self.acknowledge_reads(out);
         self.replicate(out);
         self.apply_committed(out);
-        self.serve_reads(out);
+        self.serve_reads(now, out);
+        self.ask_leader(out);
         self.rearm_on_contact(out);
         self.trim();
     }
@@ -320,6 +330,8 @@ impl MultiPaxos {
             Message::Learned(learned) => self.receive_learned(from, learned, out),
             Message::ReadRound(round) => self.receive_read_round(from, round, out),
             Message::ReadAck(ack) => self.receive_read_ack(from, ack, out),
+            Message::ReadIndex(ask) => self.receive_read_index(from, ask),
+            Message::ReadIndexReply(reply) => self.receive_read_index_reply(from, reply, out),
         }
     }
 

@@ -13,7 +13,7 @@
 use std::{collections::VecDeque, ops::Range};
 
 use consensus_core::{
-    Command, Index, NodeId, Payload, Refusal, RequestId, Settings, event::Event,
+    Command, Index, NodeId, Payload, Refusal, RequestId, Settings, Time, event::Event,
     payload::MAX_COMMAND_BYTES,
 };
 
@@ -213,11 +213,12 @@ impl MultiPaxos {
 
     /// Makes the leader heard, with a numbered round: its acknowledgement tells what was lost, and
     /// confirms the reads before it.
-    pub(crate) fn heartbeat_timeout(&mut self, out: &mut Out) {
+    pub(crate) fn heartbeat_timeout(&mut self, now: Time, out: &mut Out) {
         let (ballot, chosen_to) = (self.promised, self.chosen_to);
         let Standing::Leader(leader) = &mut self.standing else { return };
         Self::arm(Timer::Heartbeat, self.config.settings.heartbeat_interval, out);
         let round = leader.reads.next_round();
+        leader.lease_by(round, now, &self.config.settings);
         for peer in &mut leader.progress {
             peer.probe.get_or_insert((round, peer.next));
             let message = ReadRound { ballot, round, chosen_to: Some(chosen_to) };

@@ -53,13 +53,13 @@ impl Watch for Ballots {
                 assert_eq!(epoch.node, *node, "a ballot belongs to who makes it");
                 assert!(!self.heard.contains(epoch), "ballot {epoch} is made twice");
             }
-            Happening::Sent { from, message, .. } => {
+            Happening::Sent { from, to, message, .. } => {
                 if let Message::Prepare(Prepare { ballot, .. }) = message {
                     self.heard.insert(ballot.epoch());
                 }
-                flow(cluster, *from, message);
+                flow(cluster, *from, *to, message);
             }
-            Happening::Waits { from, message, .. } => flow(cluster, *from, message),
+            Happening::Waits { from, to, message } => flow(cluster, *from, *to, message),
             Happening::Noted(node, Event::Reconfigured { from, configuration }) => {
                 let known = self.configurations.entry(*from);
                 let known = known.or_insert_with(|| (**configuration).clone());
@@ -103,16 +103,24 @@ impl Watch for Ballots {
     }
 }
 
-/// Values are proposed, and rounds begun, only by the leader of their ballot, and a ballot is asked
-/// for only by its owner: a follower starts nothing of its own.
-fn flow(cluster: &Cluster<MultiPaxos>, from: NodeId, message: &Message) {
+/// Values are proposed, rounds begun and questions answered only by the leader of their ballot, and a
+/// ballot is asked for only by its owner; whoever follows speaks of a ballot to its owner alone. All
+/// else that a follower starts is to ask whether it should campaign, and to learn.
+fn flow(cluster: &Cluster<MultiPaxos>, from: NodeId, to: NodeId, message: &Message) {
     let leads = |ballot: Ballot| cluster.judge().elected().get(&ballot.epoch()) == Some(&from);
-    match message {
-        Message::Accept(accept) => assert!(leads(accept.ballot), "n{from}: {accept:?}"),
-        Message::ReadRound(round) => assert!(leads(round.ballot), "n{from}: {round:?}"),
-        Message::Prepare(prepare) => assert_eq!(prepare.ballot.owner(), from, "{prepare:?}"),
-        _ => {}
-    }
+    let fits = match message {
+        Message::Accept(accept) => leads(accept.ballot),
+        Message::ReadRound(round) => leads(round.ballot),
+        Message::ReadIndexReply(reply) => leads(reply.ballot),
+        Message::Prepare(prepare) => prepare.ballot.owner() == from,
+        Message::Promise(promise) => promise.ballot.owner() == to,
+        Message::Accepted(accepted) => accepted.ballot.owner() == to,
+        Message::ReadAck(ack) => ack.ballot.owner() == to,
+        Message::ReadIndex(ask) => ask.ballot.owner() == to,
+        Message::Nack(nack) => nack.ballot.owner() == to,
+        _ => true,
+    };
+    assert!(fits, "n{from} -> n{to}: {message:?}");
 }
 
 #[test]
@@ -126,6 +134,10 @@ fn what_is_chosen_stays_chosen_and_a_healed_cluster_serves() {
         ("acknowledged", 10_000),
         ("read", 4_000),
         ("unknown", 2_000),
+        ("compacted", 4_000),
+        ("installed", 500),
+        ("lease read", 1_500),
+        ("follower read", 1_000),
     ];
     assert_happened(&counts, &least);
 }

@@ -78,6 +78,13 @@ impl Script for PaxosScript {
                 format!("ReadRound {} no. {}{told}", text(m.ballot), m.round)
             }
             Message::ReadAck(m) => format!("ReadAck {} no. {}", text(m.ballot), m.round),
+            Message::ReadIndex(m) => {
+                format!("ReadIndex {} {}", text(m.ballot), question(m.question))
+            }
+            Message::ReadIndexReply(m) => {
+                let (ballot, asked) = (text(m.ballot), question(m.question));
+                format!("ReadIndexReply {ballot} {asked}: chosen to {}", m.chosen_to)
+            }
         }
     }
 
@@ -93,6 +100,11 @@ impl Script for PaxosScript {
 
 fn text(ballot: Ballot) -> String {
     if ballot.is_nobodys() { "none".into() } else { ballot.epoch().to_string() }
+}
+
+/// A question's number within its incarnation, and the incarnation.
+fn question(number: u64) -> String {
+    format!("no. {} of life {}", number & ((1 << 40) - 1), number >> 40)
 }
 
 fn compacted(to: u64) -> String {

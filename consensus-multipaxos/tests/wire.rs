@@ -6,7 +6,7 @@ use consensus_multipaxos::{
     Message, Record,
     message::{
         Accept, Accepted, Learn, Learned, MAX_VALUES, Nack, PreCampaign, PreCampaignReply, Prepare,
-        Promise, ReadAck, ReadRound,
+        Promise, ReadAck, ReadIndex, ReadIndexReply, ReadRound,
     },
     record::{Ballot, PValue},
 };
@@ -82,6 +82,12 @@ fn messages() -> impl Strategy<Value = Message> {
         ),
         (ballots(), 0u64..1_000)
             .prop_map(|(ballot, round)| Message::ReadAck(ReadAck { ballot, round })),
+        (ballots(), any::<u64>()).prop_map(|(ballot, any)| {
+            Message::ReadIndex(ReadIndex { ballot, question: any >> 1 })
+        }),
+        (ballots(), any::<u64>(), 0u64..1_000).prop_map(|(ballot, any, chosen_to)| {
+            Message::ReadIndexReply(ReadIndexReply { ballot, question: any >> 1, chosen_to })
+        }),
     ]
 }
 
@@ -134,6 +140,12 @@ fn the_empty_message_and_nobodys_ballot_are_refused() {
         refused(Message::Accepted(Accepted { ballot: nobodys, from: 1, to: 1 }));
         refused(Message::Nack(Nack { ballot: nobodys, promised: BALLOT }));
         refused(Message::ReadAck(ReadAck { ballot: nobodys, round: 1 }));
+        refused(Message::ReadIndex(ReadIndex { ballot: nobodys, question: 1 }));
+        refused(Message::ReadIndexReply(ReadIndexReply {
+            ballot: nobodys,
+            question: 1,
+            chosen_to: 1,
+        }));
     }
 }
 
@@ -147,6 +159,10 @@ fn impossible_slots_are_refused() {
         refused(Message::Accept(Accept { ballot: BALLOT, slot, values, chosen_to: 0 }));
     }
     refused(Message::Accepted(Accepted { ballot: BALLOT, from: 2, to: 1 }));
+    let answer = ReadIndexReply { ballot: BALLOT, question: 1, chosen_to: u64::MAX };
+    refused(Message::ReadIndexReply(answer));
+    refused(Message::ReadIndexReply(ReadIndexReply { question: u64::MAX, chosen_to: 1, ..answer }));
+    refused(Message::ReadIndex(ReadIndex { ballot: BALLOT, question: u64::MAX }));
 }
 
 #[test]
