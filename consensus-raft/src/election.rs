@@ -221,7 +221,8 @@ impl Raft {
         }
     }
 
-    /// Takes notice of a leader. `false` if its term is over.
+    /// Takes notice of a leader. `false` if its term is over. A second leader of one term would be a
+    /// mistake in this protocol, and nothing that comes after it could be trusted.
     pub(crate) fn follow(&mut self, leader: NodeId, term: u64, out: &mut Outbox<Self>) -> bool {
         if term < self.term {
             return false;
@@ -229,13 +230,11 @@ impl Raft {
         let known = match &self.standing {
             Standing::Follower(follower) => follower.leader,
             Standing::PreCandidate(_) | Standing::Candidate(_) => None,
-            Standing::Leader(_) if term > self.term => None,
-            Standing::Leader(_) => {
-                self.refuse(format!("node {leader} claims the term that this replica leads"), out);
-                return false;
-            }
+            Standing::Leader(_) => Some(self.membership.me()),
         };
-        if term > self.term || known.is_none() {
+        let known = known.filter(|_| term == self.term);
+        assert!(known.is_none_or(|known| known == leader), "one leader per term (§5.2)");
+        if known.is_none() {
             self.become_follower(term, Some(leader), out);
             self.conclude_transfer(out);
         }

@@ -84,12 +84,15 @@ impl Watch for Figure3 {
 
 impl Figure3 {
     /// Entries and rounds come from the leader of their term only, and a question for a vote from
-    /// whoever campaigns in that term: a follower starts nothing of its own (§5.1).
+    /// whoever campaigns in that term: a follower starts nothing of its own (§5.1), but questions for
+    /// its readers.
     fn flow(&self, cluster: &Cluster<Raft>, from: NodeId, message: &Message) {
         let leads = |term| cluster.judge().elected().get(&Epoch::term(term)) == Some(&from);
         match message {
             Message::AppendEntries(append) => assert!(leads(append.term), "n{from}: {append:?}"),
             Message::ReadRound(round) => assert!(leads(round.term), "n{from}: {round:?}"),
+            Message::ReadIndexReply(reply) => assert!(leads(reply.term), "n{from}: {reply:?}"),
+            Message::ReadIndex(ask) => assert!(!leads(ask.term), "n{from}: {ask:?}"),
             Message::RequestVote(question) => {
                 let campaigns = self.campaigns.contains(&(from, question.term));
                 assert!(campaigns, "n{from}: {question:?}");
