@@ -27,13 +27,9 @@ pub mod no_lost_acks;
 pub mod stale_reads;
 pub mod verdict;
 
-use consensus_core::{
-    NodeId,
-    history::{Applied, Observed, Operation},
-    id::Index,
-};
-use serde::{Deserialize, Serialize};
+use consensus_core::history::{Applied, Observed, Operation};
 
+pub use consensus_core::history::StateDigest;
 pub use coverage::{Coverage, Tally};
 pub use linearizable::Limits;
 pub use verdict::{Counterexample, Verdict, Verdicts};
@@ -50,18 +46,6 @@ pub struct Evidence<'a> {
     pub observed: &'a [Observed],
     /// State digests of replicas, as far as they were taken: at the end of the run, or at any time.
     pub states: &'a [StateDigest],
-}
-
-/// A digest of a replica's whole state, sessions included, after it applied so far.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StateDigest {
-    /// The replica.
-    pub node: NodeId,
-    /// The position of the last entry it had applied.
-    pub applied: Index,
-    /// The digest.
-    pub digest: u64,
 }
 
 /// Judges a run, within the default [`Limits`].

@@ -118,6 +118,18 @@ pub struct Applied {
     pub fresh: bool,
 }
 
+/// A digest of a replica's whole state, sessions included, after it applied so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateDigest {
+    /// The replica.
+    pub node: NodeId,
+    /// The position of the last entry it had applied.
+    pub applied: Index,
+    /// The digest.
+    pub digest: u64,
+}
+
 /// Something that was seen inside a replica, and when.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Observed {

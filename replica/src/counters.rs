@@ -80,6 +80,26 @@ counters! {
     forwarded_total: counter,
     /// Client requests refused for a limit of this replica.
     limited_total: counter,
+    /// Snapshots of the state machine that were saved here.
+    snapshots_total: counter,
+    /// What they took, in bytes.
+    snapshot_bytes_total: counter,
+    /// Time for which the consensus loop stood still to copy the state for them, in nanoseconds.
+    snapshot_pause_nanoseconds_total: counter,
+    /// Snapshots that replaced the state machine, at the start or when they came from a peer.
+    restores_total: counter,
+    /// Time for which the consensus loop stood still to read them, in nanoseconds.
+    restore_nanoseconds_total: counter,
+    /// Snapshots that were sent, whole.
+    snapshots_sent_total: counter,
+    /// Pieces of snapshots that were sent and taken.
+    snapshot_pieces_total: counter,
+    /// Bytes of snapshots that were sent, envelopes and repetitions included.
+    snapshot_bytes_sent_total: counter,
+    /// Attempts to send a snapshot that broke off, to be taken up again.
+    snapshot_interruptions_total: counter,
+    /// Snapshots that came from a peer, whole.
+    snapshots_received_total: counter,
     /// Items waiting in the inbox at the last turn.
     inbox_depth: gauge,
     /// The last position known to be committed.

@@ -33,13 +33,16 @@ use crate::{
         disk::{Disk, DiskQueue},
         inbox::Inbox,
         journal::{Journal, Lines, Live},
+        saver::Saver,
     },
-    storage::Directory,
-    transport::{Identity, Incoming, Outgoing},
+    storage::{Directory, Opened, SnapshotFiles},
+    transport::{Identity, Incoming, Outgoing, Shipping},
 };
 
 /// How many items from outside may wait for the consensus loop.
 const INBOX_CAPACITY: usize = 16_384;
+/// How many wishes for snapshots may wait to be looked at; they are repeated.
+const MAX_SHIPMENTS: usize = 64;
 /// How long the threads may take to end in peace.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -97,7 +100,7 @@ impl Replica {
         stop: CancellationToken,
     ) -> Result<Self, ReplicaError> {
         let node = config.settings.node;
-        let mut storage = config.storage.open::<P::Record>(directory)?;
+        let Opened { log: mut storage, snapshots } = config.storage.open::<P::Record>(directory)?;
         let recovered = storage.recover()?;
         let sockets = Sockets::bind(config).await?;
         let (journal, live) = Journal::open(directory.path(), directory.incarnation())?;
@@ -138,12 +141,33 @@ impl Replica {
             counters: Arc::clone(&counters),
         };
         threads.spawn("disk", move || disk.run())?;
+        let (orders, ordered) = std::sync::mpsc::channel();
+        let saver = Saver {
+            node,
+            orders: ordered,
+            snapshots: Arc::clone(&snapshots),
+            inbox: Arc::clone(&inbox),
+            counters: Arc::clone(&counters),
+        };
+        threads.spawn("saver", move || saver.run())?;
+        let (shipments, shipped) = mpsc::channel(MAX_SHIPMENTS);
+        let shipping = Shipping::new(
+            identity.clone(),
+            Arc::clone(&links),
+            Arc::clone(&counters),
+            Arc::clone(&snapshots),
+            Arc::clone(&outgoing),
+        );
+        tasks.spawn(shipping.run(shipped));
         let around = Surroundings {
             node,
             incarnation: directory.incarnation(),
             inbox: Arc::clone(&inbox),
             disk: Arc::clone(&queue),
             network: Arc::new(outgoing.clone()),
+            snapshots: Arc::clone(&snapshots),
+            orders,
+            shipments,
             journal,
             status,
             counters: Arc::clone(&counters),
@@ -155,7 +179,8 @@ impl Replica {
 
         let _streams = stop.clone().drop_guard();
         let status = status_of.clone();
-        let shared = Shared { identity, links, counters, outgoing, status: status_of, stop };
+        let shared =
+            Shared { identity, links, counters, outgoing, snapshots, status: status_of, stop };
         let consensus: Arc<dyn Loop> = inbox.clone();
         let services = Services { about, consensus: Arc::clone(&consensus), shared, live };
         let addresses = sockets.addresses;
@@ -230,6 +255,7 @@ struct Shared {
     links: Arc<Links>,
     counters: Arc<Counters>,
     outgoing: Arc<Outgoing>,
+    snapshots: Arc<SnapshotFiles>,
     status: watch::Receiver<Status>,
     stop: CancellationToken,
 }
@@ -298,12 +324,13 @@ impl Services {
     }
 
     fn serve_peers(&self, listener: TcpListener, tasks: &mut JoinSet<()>) {
-        let Shared { identity, links, counters, outgoing, .. } = &self.shared;
+        let Shared { identity, links, counters, outgoing, snapshots, .. } = &self.shared;
         let incoming = Incoming {
             identity: identity.clone(),
             links: Arc::clone(links),
             counters: Arc::clone(counters),
             consensus: Arc::clone(&self.consensus),
+            snapshots: Arc::clone(snapshots),
             outgoing: Arc::clone(outgoing),
         };
         tasks.spawn(incoming.serve(listener));

@@ -8,16 +8,19 @@
 //!   durable message waits for it, and then lets those messages go;
 //! - the *journal thread* ([`journal`]) writes down what was observed and applied.
 //!
+//! A fourth, the [`saver`], writes out snapshots of the state machine.
+//!
 //! Sockets live on the caller's tokio runtime and touch the loop only through the inbox.
 
 pub mod consensus;
 pub mod disk;
 pub mod inbox;
 pub mod journal;
+pub mod saver;
 pub mod timers;
 
 use bytes::Bytes;
-use consensus_core::{Change, Consistency, NodeId, Refusal, Status, session};
+use consensus_core::{Change, Consistency, NodeId, Refusal, SnapshotMeta, Status, session};
 use tokio::sync::oneshot;
 
 /// Where messages to other replicas go. Never blocks: what cannot be sent is lost, as on any link.
@@ -47,6 +50,8 @@ pub trait Loop: Send + Sync {
     fn suspect(&self, node: NodeId, suspected: bool) -> Result<(), NotTaken>;
     /// Asks what the loop believes.
     fn inspect(&self, inspect: Inspect) -> Result<(), NotTaken>;
+    /// Tells that a snapshot came from a peer, whole, and is durable.
+    fn staged(&self, from: NodeId, snapshot: SnapshotMeta) -> Result<(), NotTaken>;
 }
 
 /// Why the consensus loop did not take something. It was certainly not done.

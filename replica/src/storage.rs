@@ -4,20 +4,24 @@
 //! incarnations. In it lives a backend of [`consensus_core::storage::Storage`], chosen by
 //! [`StorageKind`].
 
-use std::{fmt, io, path::Path, str::FromStr};
+use std::{fmt, io, path::Path, str::FromStr, sync::Arc};
 
 use consensus_core::{
     Record,
-    storage::{MemoryStorage, Storage, StorageError},
+    storage::{Storage, StorageError},
 };
 use serde::{Deserialize, Serialize};
 
 mod directory;
+mod memory;
 mod sled;
+mod snapshots;
 
 pub use directory::Directory;
 pub(crate) use directory::replace;
+pub use memory::MemoryLog;
 pub use sled::SledStorage;
+pub use snapshots::{Keeping, MAX_SNAPSHOT_BYTES, Received, Snapshot, SnapshotFiles};
 
 /// Which backend holds the log.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Serialize, Deserialize)]
@@ -35,15 +39,29 @@ impl StorageKind {
     pub const ALL: [Self; 2] = [Self::Memory, Self::Sled];
 
     /// Opens the backend in this directory.
-    pub fn open<R: Record>(
-        self,
-        directory: &Directory,
-    ) -> Result<Box<dyn Storage<R>>, StorageError> {
+    pub fn open<R: Record>(self, directory: &Directory) -> Result<Opened<R>, StorageError> {
         Ok(match self {
-            Self::Memory => Box::new(MemoryStorage::new()),
-            Self::Sled => Box::new(SledStorage::open(&directory.path().join("sled"))?),
+            Self::Memory => {
+                let log = MemoryLog::open(directory.path().join("snapshots"))?;
+                let snapshots = log.snapshots();
+                Opened { log: Box::new(log), snapshots }
+            }
+            Self::Sled => {
+                let log = SledStorage::open(&directory.path().join("sled"))?;
+                let snapshots = log.snapshots();
+                Opened { log: Box::new(log), snapshots }
+            }
         })
     }
+}
+
+/// A replica's storage. The log belongs to one thread; the snapshots are files that any thread reads
+/// and writes, so that a large one holds up no entry.
+pub struct Opened<R> {
+    /// The log.
+    pub log: Box<dyn Storage<R>>,
+    /// The snapshots, the log's base among them.
+    pub snapshots: Arc<SnapshotFiles>,
 }
 
 impl fmt::Display for StorageKind {

@@ -3,10 +3,15 @@
 //!
 //! A message may be lost, like on any link: when a peer is away, when it does not keep up, when the
 //! link rules say so, when its checksum does not fit. The protocols ask for no more.
+//!
+//! Snapshots travel beside it ([`Shipping`]), piece by piece on connections of their own, past the
+//! same link rules.
 
 mod incoming;
 mod outgoing;
 mod queue;
+mod shipping;
+mod staging;
 
 /// The wire's messages, from `proto/transport.proto`.
 mod wire {
@@ -21,10 +26,13 @@ use tonic::Status;
 
 pub use incoming::Incoming;
 pub use outgoing::Outgoing;
+pub use shipping::Shipping;
 
 /// The largest packet that is accepted, in bytes: one command may be alone in a batch, but whole.
 const MAX_PACKET_BYTES: usize = 32 << 20;
 
+/// How long a peer may take to accept a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often a quiet connection is tried, and how long it may stay mute then.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// How much may be under way to a peer before it must take something, in bytes.

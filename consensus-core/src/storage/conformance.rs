@@ -83,6 +83,7 @@ pub fn check_all<B: Backend>(mut fresh: impl FnMut() -> B) {
     tickets_count_batches(&mut fresh());
     large_records_and_many_of_them(&mut fresh());
     snapshots_come_back(&mut fresh());
+    what_a_crash_could_need_is_not_freed(&mut fresh());
     positions_sort_as_numbers(&mut fresh());
 }
 
@@ -232,6 +233,23 @@ fn snapshots_come_back<B: Backend>(backend: &mut B) {
     storage.open_snapshot(&new).expect("open").read_to_end(&mut found).expect("read");
     assert!(found == bytes, "the snapshot came back changed");
     assert!(matches!(storage.open_snapshot(&old), Err(StorageError::NoSnapshot(_))));
+}
+
+fn what_a_crash_could_need_is_not_freed<B: Backend>(backend: &mut B) {
+    let bases = [snapshot(1, 1), snapshot(2, 1)];
+    let mut storage = backend.open();
+    storage.recover().expect("recover");
+    for base in &bases {
+        storage.save_snapshot(base, &mut &b"state"[..]).expect("save");
+    }
+    append(&mut storage, &[vec![put(1, "a"), put(2, "b")], vec![Write::Base(bases[0].clone())]]);
+    storage.sync().expect("sync");
+    append(&mut storage, &[vec![Write::Base(bases[1].clone())]]);
+    while storage.reclaim(Duration::from_millis(50)).expect("reclaim") {}
+    backend.crash(storage);
+    let mut storage = backend.open();
+    let base = storage.recover().expect("recover").base.expect("one of the bases");
+    assert!(storage.open_snapshot(&base).is_ok(), "the base at {} has no snapshot", base.index);
 }
 
 fn positions_sort_as_numbers<B: Backend>(backend: &mut B) {

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use consensus_core::{
     NodeId, Time,
-    history::{Applied, Observed, Sample},
+    history::{Applied, Observed, Sample, StateDigest},
 };
 use serde::de::DeserializeOwned;
 
@@ -22,17 +22,23 @@ pub struct Collected {
     pub observed: Vec<Observed>,
     /// Their states over time.
     pub samples: Vec<Sample>,
+    /// Digests of the state, from where it was saved or taken over.
+    pub states: Vec<StateDigest>,
 }
 
 /// Reads the data directories of these replicas.
 pub fn collect(replicas: &[(NodeId, PathBuf)]) -> Result<Collected> {
     let mut all = Collected::default();
     for (node, directory) in replicas {
-        let mut incarnations = applied_files(directory)
-            .with_context(|| format!("cannot list what replica {node} wrote down"))?;
-        incarnations.sort_unstable();
-        for (_, path) in incarnations {
+        let of_each_life = |name| {
+            files_of_each_life(directory, name)
+                .with_context(|| format!("cannot list what replica {node} wrote down"))
+        };
+        for path in of_each_life("applied-")? {
             all.applied.extend(lines::<Applied>(&path)?);
+        }
+        for path in of_each_life("states-")? {
+            all.states.extend(lines::<StateDigest>(&path)?);
         }
         all.observed.extend(lines::<Observed>(&directory.join("events.jsonl"))?);
         all.samples.extend(lines::<Sample>(&directory.join("samples.jsonl"))?);
@@ -61,18 +67,19 @@ pub fn discard(directory: &Path) -> Result<()> {
     fs::remove_dir_all(directory).with_context(|| format!("cannot remove {}", directory.display()))
 }
 
-fn applied_files(directory: &Path) -> Result<Vec<(u64, PathBuf)>> {
+/// The files of this name that a replica's lives wrote, in the order of the lives.
+fn files_of_each_life(directory: &Path, name: &str) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let incarnation =
-            name.strip_prefix("applied-").and_then(|rest| rest.strip_suffix(".jsonl"));
-        if let Some(incarnation) = incarnation.and_then(|number| number.parse().ok()) {
-            files.push((incarnation, path));
+        let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
+        let life = file.strip_prefix(name).and_then(|rest| rest.strip_suffix(".jsonl"));
+        if let Some(life) = life.and_then(|number| number.parse::<u64>().ok()) {
+            files.push((life, path));
         }
     }
-    Ok(files)
+    files.sort_unstable();
+    Ok(files.into_iter().map(|(_, path)| path).collect())
 }
 
 /// Reads records, one to a line. A process that was killed may leave its last line torn.

@@ -212,7 +212,7 @@ impl Run {
             applied: collected.applied,
             observed: collected.observed,
             samples: collected.samples,
-            states: Vec::new(),
+            states: collected.states,
             resolved: self.director.resolved(),
             ready,
             end,

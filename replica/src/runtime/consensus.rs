@@ -1,17 +1,21 @@
 //! The consensus loop: one thread that owns the protocol and the state machine.
 
-use std::{collections::BTreeMap, mem, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    mem,
+    sync::{Arc, mpsc},
+};
 
 use bytes::Bytes;
 use consensus_core::{
     Ask, Draw, Effect, Event, Index, Input, NodeId, Outbox, Outcome, Payload, Protocol, Refusal,
-    RequestId, StateMachine as _, Status, When, Wire as _,
-    history::{Applied, Observed},
+    RequestId, SnapshotMeta, StateMachine as _, Status, When, Wire as _,
+    history::{Applied, Observed, StateDigest},
     kv::KeyValue,
     session::Sessions,
     storage::StorageError,
 };
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc::Sender, oneshot, watch};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
@@ -19,9 +23,12 @@ use super::{
     disk::{DiskQueue, Job, Waiting},
     inbox::{Drained, Inbox},
     journal::{Journal, Page},
+    saver::Order,
     timers::Timers,
 };
-use crate::{clock, counters::Counters};
+use crate::{clock, counters::Counters, storage::SnapshotFiles};
+
+mod state;
 
 /// How many items one turn takes from the inbox: enough to batch well, few enough that timers and
 /// replies do not wait long.
@@ -59,6 +66,20 @@ pub enum Item<P: Protocol> {
     },
     /// A question to the loop itself.
     Inspect(Inspect),
+    /// The state was saved.
+    Compacted {
+        /// Under which name.
+        meta: SnapshotMeta,
+        /// What was saved.
+        digest: StateDigest,
+    },
+    /// A snapshot came from a peer, and is durable.
+    Staged {
+        /// Who sent it.
+        from: NodeId,
+        /// Its name.
+        snapshot: SnapshotMeta,
+    },
 }
 
 /// What made the protocol do something: what an [`Observed`] event names as its source.
@@ -80,12 +101,27 @@ pub struct Surroundings<P: Protocol> {
     pub disk: Arc<DiskQueue<P>>,
     /// Where messages go that wait for nothing.
     pub network: Arc<dyn Network>,
+    /// The snapshots that are here.
+    pub snapshots: Arc<SnapshotFiles>,
+    /// Where states go to be saved.
+    pub orders: mpsc::Sender<Order>,
+    /// Where snapshots are asked to be sent.
+    pub shipments: Sender<Shipment>,
     /// Where observations go.
     pub journal: Journal,
     /// Where the status is published.
     pub status: watch::Sender<Status>,
     /// What is counted.
     pub counters: Arc<Counters>,
+}
+
+/// A snapshot that a peer needs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shipment {
+    /// Who needs it.
+    pub to: NodeId,
+    /// Which.
+    pub snapshot: SnapshotMeta,
 }
 
 /// The loop's state.
@@ -106,6 +142,8 @@ pub struct Consensus<P: Protocol> {
     departures: Vec<Departure>,
     jobs: Vec<Job<P>>,
     page: Page,
+    /// What ends the replica.
+    failure: Option<StorageError>,
 }
 
 /// A request that waits for its answer.
@@ -141,6 +179,7 @@ impl<P: Protocol> Consensus<P> {
             departures: Vec::new(),
             jobs: Vec::new(),
             page: Page::default(),
+            failure: None,
         };
         consensus.perform(Cause::default());
         consensus
@@ -175,6 +214,14 @@ impl<P: Protocol> Consensus<P> {
                 return self.step(Input::Suspected { node, suspected }, Cause::default());
             }
             Item::Inspect(inspect) => return self.inspect(inspect),
+            Item::Compacted { meta, digest } => {
+                self.page.states.push(digest);
+                return self.step(Input::Compacted(meta), Cause::default());
+            }
+            Item::Staged { from, snapshot } => {
+                let cause = Cause { from: Some(from), sync_ns: 0 };
+                return self.step(Input::Staged { from, snapshot }, cause);
+            }
         };
         *cause = Cause { from: Some(from), sync_ns };
         self.step(Input::Receive { from, message }, *cause);
@@ -244,7 +291,10 @@ impl<P: Protocol> Consensus<P> {
     fn perform(&mut self, cause: Cause) {
         let mut outbox = mem::take(&mut self.outbox);
         for effect in outbox.drain() {
-            self.effect(effect, cause);
+            // After a failure the state is not what the effects go on from.
+            if self.failure.is_none() {
+                self.effect(effect, cause);
+            }
         }
         self.outbox = outbox;
     }
@@ -259,12 +309,11 @@ impl<P: Protocol> Consensus<P> {
             Effect::Apply { index, epoch, payload, request } => {
                 self.apply(index, epoch, payload, request);
             }
-            Effect::TakeSnapshot(_) | Effect::SendSnapshot { .. } => {}
-            Effect::Restore(base) => {
-                unreachable!(
-                    "no snapshot is ever taken here, yet one at {} is the base",
-                    base.index
-                )
+            Effect::TakeSnapshot(meta) => self.take_snapshot(meta),
+            Effect::Restore(base) => self.failure = self.restore(&base).err(),
+            Effect::SendSnapshot { to, snapshot } => {
+                // The protocol asks again as long as the peer is in need.
+                let _ = self.around.shipments.try_send(Shipment { to, snapshot });
             }
             Effect::Reply { request, outcome } => self.reply(request, outcome),
             Effect::SetTimer { timer, within } => self.timers.set(clock::now(), timer, &within),
@@ -379,6 +428,9 @@ impl<P: Protocol> Consensus<P> {
     /// Hands on what the turn produced: messages first, so that the followers' disks work while
     /// ours does.
     fn hand_over(&mut self) -> Result<(), StorageError> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         if !self.departures.is_empty() {
             self.around.network.send(&mut self.departures.drain(..));
         }
@@ -412,5 +464,9 @@ impl<P: Protocol> Loop for Inbox<Item<P>> {
 
     fn inspect(&self, inspect: Inspect) -> Result<(), NotTaken> {
         self.offer(Item::Inspect(inspect))
+    }
+
+    fn staged(&self, from: NodeId, snapshot: SnapshotMeta) -> Result<(), NotTaken> {
+        self.offer(Item::Staged { from, snapshot })
     }
 }

@@ -26,6 +26,9 @@ const MAX_AGE: Duration = Duration::from_secs(1);
 const MAX_UNSYNCED_BATCHES: u64 = 1_024;
 /// How long an idle disk thread spends on freeing space at a time.
 const RECLAIM_BUDGET: Duration = Duration::from_millis(2);
+/// How often a busy disk thread frees the smallest piece: under a load without pauses the disk would
+/// only fill otherwise.
+const RECLAIM_EVERY: Duration = Duration::from_millis(4);
 
 /// Something for the disk thread, in the order in which the protocol wanted it.
 #[derive(Debug)]
@@ -155,6 +158,14 @@ struct Progress {
     unsynced_since: Option<Time>,
 }
 
+/// What is known of the space that could be freed.
+struct Reclaim {
+    /// Whether there may be some.
+    left: bool,
+    /// When some was freed for the last time.
+    last: Time,
+}
+
 impl Progress {
     fn needs_sync(&self) -> bool {
         let old = self.unsynced_since.is_some_and(|since| clock::now().since(since) >= MAX_AGE);
@@ -174,28 +185,42 @@ impl<P: Protocol> Disk<P> {
     fn work(&mut self) -> Result<(), StorageError> {
         let mut progress = Progress::default();
         let mut jobs = Vec::new();
-        let mut reclaimable = false;
+        // The last life may have ended before it freed everything.
+        let mut reclaim = Reclaim { left: true, last: clock::now() };
         loop {
-            let idle_until = match reclaimable {
+            let idle_until = match reclaim.left {
                 true => Some(clock::now()),
                 false => progress.unsynced_since.map(|since| since + MAX_AGE),
             };
             if self.queue.take(&mut jobs, idle_until).is_none() {
                 return self.sync(&mut progress);
             }
-            if jobs.is_empty() && reclaimable {
-                reclaimable = self.storage.reclaim(RECLAIM_BUDGET)?;
-            }
-            reclaimable |= jobs.iter().any(moves_the_base);
+            let idle = jobs.is_empty();
+            reclaim.left |= jobs.iter().any(moves_the_base);
             self.append(&jobs, &mut progress)?;
             let awaited = jobs.iter().any(|job| matches!(job, Job::Release { .. }));
-            if awaited || progress.needs_sync() {
+            // What a crash could still need is not freed: a base counts once it is synced.
+            if awaited || progress.needs_sync() || (idle && reclaim.left) {
                 self.sync(&mut progress)?;
             }
             self.release(&mut jobs);
-            // Last of all: from here on the loop sends at once, and must not overtake.
+            // Behind the messages: from here on the loop sends at once, and must not overtake.
             self.queue.durable.store(progress.synced, Ordering::Release);
+            if progress.synced == progress.appended {
+                self.reclaim(&mut reclaim, idle)?;
+            }
         }
+    }
+
+    /// Frees space while nothing else is to be done, and a little when much is.
+    fn reclaim(&mut self, reclaim: &mut Reclaim, idle: bool) -> Result<(), StorageError> {
+        let now = clock::now();
+        if !reclaim.left || !(idle || now.since(reclaim.last) >= RECLAIM_EVERY) {
+            return Ok(());
+        }
+        let budget = if idle { RECLAIM_BUDGET } else { Duration::ZERO };
+        *reclaim = Reclaim { left: self.storage.reclaim(budget)?, last: now };
+        Ok(())
     }
 
     fn append(&mut self, jobs: &[Job<P>], progress: &mut Progress) -> Result<(), StorageError> {

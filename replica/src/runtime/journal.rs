@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use consensus_core::{
     Event,
-    history::{Applied, Observed},
+    history::{Applied, Observed, StateDigest},
     storage::StorageError,
 };
 use tokio::sync::broadcast;
@@ -38,12 +38,18 @@ pub struct Page {
     pub observed: Vec<Observed>,
     /// What was applied.
     pub applied: Vec<Applied>,
+    /// What the state was.
+    pub states: Vec<StateDigest>,
+    /// Who waits until all this, and what came before it, is written out: whoever is about to make
+    /// it impossible to apply it again.
+    pub awaited: Vec<SyncSender<()>>,
 }
 
 impl Page {
     /// Whether there is nothing on it.
     pub fn is_empty(&self) -> bool {
-        self.observed.is_empty() && self.applied.is_empty()
+        let Self { observed, applied, states, awaited } = self;
+        observed.is_empty() && applied.is_empty() && states.is_empty() && awaited.is_empty()
     }
 
     fn is_urgent(&self) -> bool {
@@ -102,13 +108,15 @@ pub struct Journal {
 
 impl Journal {
     /// Opens `events.jsonl`, which goes on from life to life, and this life's
-    /// `applied-<incarnation>.jsonl`, and starts the writer.
+    /// `applied-<incarnation>.jsonl` and `states-<incarnation>.jsonl`, and starts the writer.
     pub fn open(directory: &Path, incarnation: u64) -> Result<(Self, Live), StorageError> {
         let events = Lines::open(directory.join("events.jsonl"))?;
-        let applied = Lines::open(directory.join(format!("applied-{incarnation}.jsonl")))?;
+        let of_this_life =
+            |name| Lines::open(directory.join(format!("{name}-{incarnation}.jsonl")));
+        let (applied, states) = (of_this_life("applied")?, of_this_life("states")?);
         let (pages, inbox) = mpsc::sync_channel(MAX_WAITING);
         let live = Live::new();
-        let writer = Writer { pages: inbox, events, applied, live: live.clone() };
+        let writer = Writer { pages: inbox, events, applied, states, live: live.clone() };
         let writer = thread::Builder::new()
             .name("journal".into())
             .spawn(move || writer.run())
@@ -137,6 +145,7 @@ struct Writer {
     pages: Receiver<Page>,
     events: Lines,
     applied: Lines,
+    states: Lines,
     live: Live,
 }
 
@@ -148,6 +157,7 @@ impl Writer {
             self.events.flush()?;
             if !more || last_flush.elapsed() >= FLUSH_EVERY {
                 self.applied.flush()?;
+                self.states.flush()?;
                 last_flush = Instant::now();
             }
             if !more {
@@ -176,14 +186,30 @@ impl Writer {
     }
 
     fn take(&mut self, page: &Page) -> Result<bool, StorageError> {
-        for applied in &page.applied {
-            self.applied.line(applied)?;
-        }
         for observed in &page.observed {
             let line = self.events.line(observed)?;
             self.live.tell(observed, line);
         }
-        Ok(page.is_urgent())
+        let urgent = page.is_urgent();
+        if urgent {
+            // What was applied behind an installed snapshot must not be read without it.
+            self.events.flush()?;
+        }
+        for applied in &page.applied {
+            self.applied.line(applied)?;
+        }
+        for state in &page.states {
+            self.states.line(state)?;
+        }
+        if !page.awaited.is_empty() {
+            self.applied.flush()?;
+            self.states.flush()?;
+            for waiting in &page.awaited {
+                // Whoever waited may have ended.
+                let _ = waiting.try_send(());
+            }
+        }
+        Ok(urgent)
     }
 }
 

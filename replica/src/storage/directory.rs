@@ -77,6 +77,12 @@ pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), StorageError> {
     write().map_err(|error| refused("write", path, error))
 }
 
+/// Makes durable which files a directory holds.
+pub(super) fn sync_directory(path: &Path) -> Result<(), StorageError> {
+    let synced = File::open(path).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| refused("sync", path, error))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

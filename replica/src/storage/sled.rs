@@ -17,6 +17,7 @@ use std::{
     os::unix::fs::FileExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -27,7 +28,11 @@ use consensus_core::{
 };
 use sled::{Db, IVec};
 
-use super::{directory::replace, refused};
+use super::{
+    directory::sync_directory,
+    refused,
+    snapshots::{Keeping, SnapshotFiles},
+};
 use crate::checksum;
 
 const STATE: &[u8] = b"state";
@@ -56,6 +61,10 @@ pub struct SledStorage {
     /// No entry stands after this position, so a truncation beyond it needs no search.
     highest: Index,
     base: Option<SnapshotMeta>,
+    /// The base that the last sync covered; `None` before the first sync of this life, for what
+    /// recovery found need not be on the drive.
+    durable_base: Option<SnapshotMeta>,
+    snapshots: Arc<SnapshotFiles>,
 }
 
 /// The changes of one sled batch, the last one per key.
@@ -88,7 +97,15 @@ impl SledStorage {
             taken: 0,
             highest: 0,
             base: None,
+            durable_base: None,
+            snapshots: Arc::new(SnapshotFiles::open(path.join("snapshots"), Keeping::Durable)?),
         })
+    }
+
+    /// The snapshots beside the log: for whoever saves, sends or receives them without the disk
+    /// thread.
+    pub fn snapshots(&self) -> Arc<SnapshotFiles> {
+        Arc::clone(&self.snapshots)
     }
 
     fn failed(&self, action: &str, error: sled::Error) -> StorageError {
@@ -193,6 +210,16 @@ impl SledStorage {
         self.database.apply_batch(batch).map_err(|error| self.failed("write to", error))
     }
 
+    fn make_durable(&mut self) -> Result<(), StorageError> {
+        self.database.flush().map_err(|error| self.failed("write to", error))?;
+        self.sync_blobs()?;
+        let synced = self.file.sync_data();
+        synced.map_err(|error| refused("sync", &self.path.join("db"), error))?;
+        self.write_mark()?;
+        self.durable_base.clone_from(&self.base);
+        Ok(())
+    }
+
     /// Large values leave sled's log for files of their own, which nobody syncs but we.
     fn sync_blobs(&mut self) -> Result<(), StorageError> {
         let directory = self.path.join("blobs");
@@ -228,25 +255,6 @@ impl SledStorage {
         }
         self.database.apply_batch(batch).map_err(|error| self.failed("write to", error))?;
         Ok(count == RECLAIM_ENTRIES)
-    }
-
-    fn reclaim_snapshots(&self) -> Result<(), StorageError> {
-        let Some(base) = &self.base else { return Ok(()) };
-        let keep = self.snapshot_path(base);
-        let failed = |error| refused("clean up", &self.path, error);
-        for file in fs::read_dir(&self.path).map_err(failed)? {
-            let path = file.map_err(failed)?.path();
-            if path.extension().is_some_and(|kind| kind == "snapshot") && path < keep {
-                fs::remove_file(&path).map_err(failed)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Names that sort as the snapshots do.
-    fn snapshot_path(&self, meta: &SnapshotMeta) -> PathBuf {
-        let SnapshotMeta { index, epoch, .. } = meta;
-        self.path.join(format!("{index:020}-{:020}-{:020}.snapshot", epoch.round, epoch.node.0))
     }
 }
 
@@ -288,11 +296,7 @@ impl<R: Record> Storage<R> for SledStorage {
     }
 
     fn sync(&mut self) -> Result<Ticket, StorageError> {
-        self.database.flush().map_err(|error| self.failed("write to", error))?;
-        self.sync_blobs()?;
-        let synced = self.file.sync_data();
-        synced.map_err(|error| refused("sync", &self.path.join("db"), error))?;
-        self.write_mark()?;
+        self.make_durable()?;
         Ok(Ticket(self.taken))
     }
 
@@ -301,30 +305,20 @@ impl<R: Record> Storage<R> for SledStorage {
         meta: &SnapshotMeta,
         from: &mut dyn io::Read,
     ) -> Result<(), StorageError> {
-        let path = self.snapshot_path(meta);
-        let mut content = Vec::new();
-        let read = from.read_to_end(&mut content);
-        read.map_err(|error| refused("read the snapshot for", &path, error))?;
-        replace(&path, &checksum::seal(|frame| frame.extend_from_slice(&content)))
+        self.snapshots.save(meta, |to| io::copy(from, to).map(drop)).map(drop)
     }
 
     fn open_snapshot(&self, meta: &SnapshotMeta) -> Result<Box<dyn io::Read + Send>, StorageError> {
-        let path = self.snapshot_path(meta);
-        let frame = match fs::read(&path) {
-            Ok(frame) => frame,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(StorageError::NoSnapshot(meta.clone()));
-            }
-            Err(error) => return Err(refused("read", &path, error)),
-        };
-        let content =
-            checksum::open(frame.into()).map_err(|error| damaged(&path, &error.to_string()))?;
-        Ok(Box::new(io::Cursor::new(content)))
+        self.snapshots.whole(meta)?.content()
     }
 
     fn reclaim(&mut self, budget: Duration) -> Result<bool, StorageError> {
         let started = Instant::now();
-        self.reclaim_snapshots()?;
+        if self.durable_base != self.base {
+            // A crash must not find a base whose snapshot was freed for the sake of a later one.
+            self.make_durable()?;
+        }
+        self.base.as_ref().map_or(Ok(()), |base| self.snapshots.reclaim(base))?;
         while self.reclaim_entries()? {
             if started.elapsed() >= budget {
                 return Ok(true);
@@ -411,11 +405,6 @@ fn plain(error: io::Error) -> io::Error {
         (None, kind) if kind != io::ErrorKind::Other => kind.into(),
         _ => error,
     }
-}
-
-fn sync_directory(path: &Path) -> Result<(), StorageError> {
-    let synced = File::open(path).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| refused("sync", path, error))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tonic::{
 use super::{
     Identity, KEEP_ALIVE, MAX_PACKET_BYTES, Outgoing, WINDOW_BYTES,
     wire::{
-        Envelope, Farewell, Packet,
+        self, Envelope, Farewell, Packet, Shipped,
         packet::Content,
         transport_server::{Transport, TransportServer},
     },
@@ -25,6 +25,7 @@ use crate::{
     counters::Counters,
     links::Links,
     runtime::{Loop, NotTaken},
+    storage::SnapshotFiles,
 };
 
 /// Everything that comes from other replicas.
@@ -37,6 +38,8 @@ pub struct Incoming {
     pub counters: Arc<Counters>,
     /// Where the messages go.
     pub consensus: Arc<dyn Loop>,
+    /// Where the pieces of snapshots go.
+    pub snapshots: Arc<SnapshotFiles>,
     /// Who would like to know that a peer is there.
     pub outgoing: Arc<Outgoing>,
 }
@@ -121,5 +124,9 @@ impl Transport for Incoming {
             }
         }
         Ok(Response::new(Farewell {}))
+    }
+
+    async fn stage(&self, request: Request<Shipped>) -> Result<Response<wire::Received>, Status> {
+        self.stage_piece(request.into_inner()).await.map(Response::new)
     }
 }

@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
 
 use super::{
-    Identity, KEEP_ALIVE, WINDOW_BYTES,
+    CONNECT_TIMEOUT, Identity, KEEP_ALIVE, WINDOW_BYTES,
     queue::FrameQueue,
     wire::{Envelope, transport_client::TransportClient},
 };
@@ -38,8 +38,6 @@ use crate::{
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// The longest pause before calling again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
-/// How long a peer may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a stream to somebody whom no configuration names outlives what was last said on it.
 const IDLE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -106,6 +104,11 @@ impl Outgoing {
                 moved
             });
         }
+    }
+
+    /// Where gossip saw a replica last.
+    pub fn address_of(&self, node: NodeId) -> Option<String> {
+        self.book().addresses.get(&node).cloned()
     }
 
     /// Learns that a peer is there: it has just called.
