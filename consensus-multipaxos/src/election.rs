@@ -7,7 +7,10 @@
 //!      +------- refused, or a leader or a higher ballot is heard of, or (leader) no quorum is heard
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    ops::Range,
+};
 
 use consensus_core::{
     Configuration, Index, Lease, NodeId, Outcome, Payload, ReadRounds, Refusal,
@@ -25,6 +28,10 @@ use crate::{
     },
     replication::Progress,
 };
+
+/// From how many defeats in a row on the range of the election timeout is not extended further: to
+/// eight times its width.
+const MAX_DEFEATS: u32 = 3;
 
 impl MultiPaxos {
     /// No leader was heard of for an election timeout.
@@ -357,20 +364,26 @@ impl MultiPaxos {
         self.catch_up(out);
     }
 
-    /// Another acceptor promised more, so its own ballot is dead. The next campaign goes above what
-    /// stopped this one, and a timeout drawn anew lets duelling proposers part ("Paxos Made Simple"
-    /// §2.4).
+    /// Another acceptor promised more, so its own ballot is dead, and it learns so at once: it need not
+    /// find out by waiting. The next campaign goes above what stopped this one.
     pub(crate) fn receive_nack(&mut self, nack: Nack, out: &mut Out) {
         self.highest_seen = self.highest_seen.max(nack.promised);
-        if nack.ballot != self.promised {
+        if nack.ballot != self.promised
+            || matches!(self.standing, Standing::Follower(_) | Standing::PreCandidate(_))
+        {
             return;
         }
-        match self.standing {
-            Standing::Follower(_) | Standing::PreCandidate(_) => return,
-            Standing::Candidate(_) => self.arm_election(out),
-            Standing::Leader(_) => {}
-        }
         self.become_follower(self.promised, None, out);
+        self.back_off(out);
+    }
+
+    /// Two proposers that each make a ballot above the other's may go on for ever ("Paxos Made Simple"
+    /// §2.4). Whoever is stopped draws from a range that doubles each time, until a leader is heard of:
+    /// the one that won is likely to be left alone long enough, whatever the messages take.
+    fn back_off(&mut self, out: &mut Out) {
+        self.defeats = (self.defeats + 1).min(MAX_DEFEATS);
+        let Range { start, end } = self.config.settings.election_timeout;
+        out.set_timer(Timer::Election, start..start + (end - start) * (1 << self.defeats));
     }
 
     /// Gives up leading if no quorum was heard of for an election timeout: a leader that is cut off
@@ -406,6 +419,7 @@ impl MultiPaxos {
             self.become_follower(ballot, Some(leader), out);
         }
         let loyal = self.is_sticky();
+        self.defeats = 0;
         if let Standing::Follower(follower) = &mut self.standing {
             follower.loyal = loyal;
             follower.contact = true;
@@ -498,5 +512,56 @@ impl MultiPaxos {
     /// count on it.
     const fn is_sticky(&self) -> bool {
         self.config.settings.pre_vote || self.config.settings.leases
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use consensus_core::{Disk, Effect, Input, Protocol, Settings, Time};
+
+    use super::*;
+    use crate::message::ReadRound;
+
+    /// The range from which the election timer was drawn last.
+    fn drawn(out: &mut Out) -> Option<Range<Duration>> {
+        let effects: Vec<_> = out.drain().collect();
+        effects.into_iter().rev().find_map(|effect| match effect {
+            Effect::SetTimer { timer: Timer::Election, within } => Some(within),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn whoever_is_stopped_draws_from_a_wider_range_until_a_leader_is_heard_of() {
+        let members = [1, 2, 3].map(NodeId).to_vec();
+        let settings = Settings { pre_vote: false, ..Settings::new(NodeId(1), members) };
+        let config = MultiPaxos::configure(settings).unwrap();
+        let mut out = Out::new();
+        let mut replica = MultiPaxos::recover(config, 1, Time::ZERO, Disk::empty(), &mut out);
+        let mut step = |input| {
+            let mut out = Out::new();
+            replica.step(Time::ZERO, input, &mut out);
+            replica.flush(Time::ZERO, &mut out);
+            replica.check();
+            (drawn(&mut out), replica.promised)
+        };
+        let range = |end| Some(Duration::from_millis(150)..Duration::from_millis(end));
+        for end in [450, 750, 1_350, 1_350] {
+            let (_, ballot) = step(Input::Timeout(Timer::Election));
+            let nack = Nack { ballot, promised: Ballot::new(ballot.round + 1, NodeId(2)) };
+            let message = Message::Nack(nack);
+            let (drawn, _) = step(Input::Receive { from: NodeId(2), message });
+            assert_eq!(drawn, range(end));
+        }
+        let ballot = Ballot::new(99, NodeId(3));
+        let round = ReadRound { ballot, round: 1, chosen_to: Some(0) };
+        let message = Message::ReadRound(round);
+        assert_eq!(step(Input::Receive { from: NodeId(3), message }).0, range(300));
+        let (_, ballot) = step(Input::Timeout(Timer::Election));
+        let nack = Nack { ballot, promised: Ballot::new(ballot.round, NodeId(2)) };
+        let message = Message::Nack(nack);
+        assert_eq!(step(Input::Receive { from: NodeId(2), message }).0, range(450));
     }
 }

@@ -66,6 +66,9 @@ pub struct MultiPaxos {
     pub(crate) promised: Ballot,
     /// The highest ballot heard of in any way; at least `promised`. The next campaign goes above it.
     pub(crate) highest_seen: Ballot,
+    /// How many ballots of its own in a row a higher one ended, before anybody led; the more, the
+    /// longer it may wait until it makes the next.
+    pub(crate) defeats: u32,
     /// The hard state as last persisted; behind `promised` only until the next `save`, which comes
     /// before any durable message.
     pub(crate) saved: Hard,
@@ -238,6 +241,7 @@ impl Protocol for MultiPaxos {
             config,
             promised: recovered.hard.promised,
             highest_seen: recovered.hard.promised,
+            defeats: 0,
             saved: recovered.hard,
             unsaved: Vec::new(),
             standing: Standing::Follower(Follower::default()),

@@ -383,9 +383,10 @@ impl MultiPaxos {
 
     /// These slots are now known chosen: if the last inherited one is among them, the leader knows
     /// every earlier choice.
-    pub(crate) fn note_caught_up(&self, from: Index, to: Index, out: &mut Out) {
+    pub(crate) fn note_caught_up(&mut self, from: Index, to: Index, out: &mut Out) {
         let Standing::Leader(leader) = &self.standing else { return };
         if (from..=to).contains(&leader.inherited_to) {
+            self.defeats = 0;
             out.note(Event::CaughtUp { epoch: self.promised.epoch() });
         }
     }
