@@ -8,7 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consensus_core::{
-    Configuration, Epoch, Event, Index, NodeId, Payload, Settings,
+    Configuration, Draw, Epoch, Event, Index, NodeId, Payload, Settings,
+    quorum::majority,
     transcript::{
         Cluster, Happening,
         trouble::{Timers, Watch, assert_happened, survive},
@@ -31,6 +32,7 @@ struct Ballots {
     values: BTreeMap<(Index, Ballot), Payload>,
     /// Who decides, by the first slot: the first members, and what was decided since.
     configurations: BTreeMap<Index, Configuration>,
+    settings: Option<Settings>,
 }
 
 impl Watch for Ballots {
@@ -43,7 +45,33 @@ impl Watch for Ballots {
         loyalty: Timer::Loyalty,
     };
 
+    /// A small α, so that it often limits the leader; and in some clusters quorums of other sizes.
+    fn options(draw: Draw, members: usize) -> BTreeMap<String, String> {
+        let mut options = BTreeMap::new();
+        let mut set = |name: &str, number: usize| options.insert(name.into(), number.to_string());
+        if draw.of("alpha").chance(0.7) {
+            set("alpha", 1 + draw.of("size of alpha").below(8) as usize);
+        }
+        if draw.of("flexible").chance(0.3) {
+            let promise = 1 + draw.of("promise").below(members as u64) as usize;
+            set("phase-1-quorum", promise);
+            set("phase-2-quorum", members + 1 - promise);
+        }
+        options
+    }
+
+    fn can_decide(
+        settings: &Settings,
+        configuration: &Configuration,
+        is_there: &dyn Fn(NodeId) -> bool,
+    ) -> bool {
+        let voters = &configuration.voters;
+        let there = voters.iter().filter(|&&voter| is_there(voter)).count();
+        there >= quorum(settings, PROMISE, voters.len()).max(quorum(settings, ACCEPT, voters.len()))
+    }
+
     fn begin(&mut self, settings: &Settings) {
+        self.settings = Some(settings.clone());
         self.configurations.insert(0, Configuration::of(settings.members.iter().copied()));
     }
 
@@ -98,9 +126,23 @@ impl Watch for Ballots {
             let may_hold = |node| held_by.contains(&node) || !ids.contains(&node);
             let decides = self.configurations.range(..=slot).next_back();
             let (_, decides) = decides.expect("the first members decide the first slot");
-            assert!(decides.agrees(may_hold), "slot {slot} of {decides} is on {held_by:?} only");
+            let held = decides.voters.iter().filter(|&&voter| may_hold(voter)).count();
+            let settings = self.settings.as_ref().expect("the cluster began");
+            let enough = quorum(settings, ACCEPT, decides.voters.len());
+            assert!(held >= enough, "slot {slot} of {decides} is on {held_by:?} only");
         }
     }
+}
+
+const PROMISE: &str = "phase-1-quorum";
+const ACCEPT: &str = "phase-2-quorum";
+
+/// How many of so many voters suffice: as many as the options say, if quorums of those sizes meet.
+fn quorum(settings: &Settings, which: &str, voters: usize) -> usize {
+    let size = |name| settings.options.get(name).and_then(|size| size.parse::<usize>().ok());
+    let fits = |(one, other): &(usize, usize)| one + other > voters && *one.max(other) <= voters;
+    let sizes = size(PROMISE).zip(size(ACCEPT)).filter(fits);
+    sizes.and(size(which)).unwrap_or(majority(voters))
 }
 
 /// Values are proposed, rounds begun and questions answered only by the leader of their ballot, and a
