@@ -60,6 +60,12 @@ impl Watch for Ballots {
         options
     }
 
+    /// α later, by default 4096.
+    fn governs_from(settings: &Settings, index: Index) -> Index {
+        let alpha = settings.options.get("alpha").and_then(|alpha| alpha.parse::<Index>().ok());
+        index + alpha.unwrap_or(4_096)
+    }
+
     fn can_decide(
         settings: &Settings,
         configuration: &Configuration,

@@ -101,12 +101,10 @@ impl Judge {
     pub(super) fn after_turn(&mut self, node: NodeId, status: &Status) {
         for deed in std::mem::take(&mut self.turn) {
             match deed {
-                Deed::Won => {
-                    // Whoever is left out of a configuration that is not yet committed may be the only
-                    // one who can be elected (Raft dissertation §4.2.2).
-                    let may_lead = status.members.contains(&node) || status.changing;
-                    assert!(may_lead, "n{node} is elected and has no vote");
-                }
+                Deed::Won => assert!(
+                    status.members.contains(&node) || self.had_vote(node, status.commit),
+                    "n{node} is elected and has no vote"
+                ),
                 Deed::Answered(Ask::Reconfigure(change)) => {
                     let votes = |member| status.members.contains(member);
                     let learns = |member| status.learners.contains(member);
@@ -124,6 +122,14 @@ impl Judge {
                 }
             }
         }
+    }
+
+    /// Whether a node votes in the last configuration up to here: while the one after it is not
+    /// committed, it may still be needed (Raft dissertation §4.2.2).
+    fn had_vote(&self, node: NodeId, commit: Index) -> bool {
+        let mut before = self.applied.range(..=commit).rev();
+        let last = before.find_map(|(_, payload)| payload.configuration());
+        last.is_none_or(|configuration| configuration.is_voter(node))
     }
 
     /// Whether some replica applied a configuration to which this change leads.

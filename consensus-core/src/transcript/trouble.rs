@@ -19,7 +19,7 @@ use crate::{
     configuration::Configuration,
     draw::Draw,
     event::Event,
-    id::{NodeId, RequestId},
+    id::{Index, NodeId, RequestId},
     protocol::{Ask, Consistency, Outcome, Protocol, Role},
     record::Write,
     settings::Settings,
@@ -36,6 +36,11 @@ pub trait Watch: Default {
     /// Draws the protocol's own options for a cluster of so many members.
     fn options(_draw: Draw, _members: usize) -> BTreeMap<String, String> {
         BTreeMap::new()
+    }
+
+    /// The first position that a configuration governs which stands at this one.
+    fn governs_from(_settings: &Settings, index: Index) -> Index {
+        index
     }
 
     /// Whether those who are there can elect and decide under this configuration.
@@ -87,13 +92,16 @@ const LONG: Duration = Duration::from_secs(5);
 
 /// Plays one cluster per seed, and counts what happened to all of them.
 ///
+/// With `TROUBLE_SEED=17` in the environment it plays that seed alone, and prints what happens.
+///
 /// # Panics
 ///
 /// If an invariant is broken, or a healed cluster does not serve or lost something; the last line
 /// names the seed.
 pub fn survive<W: Watch>(seeds: u64) -> Counts {
+    let only = std::env::var("TROUBLE_SEED").ok().and_then(|seed| seed.parse().ok());
     let mut counts = Counts::new();
-    for seed in 0..seeds {
+    for seed in only.map_or(0..seeds, |seed| seed..seed + 1) {
         let played = std::panic::catch_unwind(|| play::<W>(seed));
         for (what, count) in played.unwrap_or_else(|_| panic!("seed {seed} fails")) {
             *counts.entry(what).or_default() += count;
@@ -135,6 +143,8 @@ struct Trouble<W: Watch> {
     commands: u64,
     watch: W,
     counts: Counts,
+    /// Whether it prints what happens.
+    tells: bool,
 }
 
 /// What a request asked for.
@@ -169,6 +179,7 @@ impl<W: Watch> Trouble<W> {
             commands: 0,
             watch: W::default(),
             counts: Counts::new(),
+            tells: std::env::var_os("TROUBLE_SEED").is_some(),
         };
         trouble.watch.begin(&trouble.settings);
         for node in trouble.cluster.ids() {
@@ -329,6 +340,9 @@ impl<W: Watch> Trouble<W> {
 
     fn watch(&mut self) {
         for happening in self.cluster.take_happened() {
+            if self.tells {
+                println!("{happening:?}");
+            }
             self.watch.happened(&self.cluster, &happening);
             if let Some(what) = self.learn(&happening).or_else(|| counted(&happening)) {
                 *self.counts.entry(what).or_default() += 1;

@@ -6,7 +6,7 @@ use super::{LONG, Trouble, Watch};
 use crate::{
     id::NodeId,
     payload::Payload,
-    protocol::{Ask, Consistency, Protocol, Role},
+    protocol::{Ask, Consistency, Protocol},
 };
 
 impl<W: Watch> Trouble<W> {
@@ -19,9 +19,6 @@ impl<W: Watch> Trouble<W> {
             ids.iter().for_each(|&other| self.cluster.suspect(node, other, false));
         }
         self.run_for(LONG);
-        if !self.settings.pre_vote {
-            self.take_away_strangers();
-        }
         self.settle_members();
         let leader = self.some_leader(self.draw).expect("a healed cluster has a leader");
         let leader = self.lose_leader(leader);
@@ -39,25 +36,6 @@ impl<W: Watch> Trouble<W> {
             assert_eq!(self.configuration_at(node), present, "n{node} knows the members");
             assert_eq!(self.cluster.applied(node), *last.0, "n{node} has everything");
         }
-    }
-
-    /// Whoever was removed, and does not know it, disrupts the others for ever if there is no pre-vote
-    /// (Raft dissertation §4.2.3): somebody must take it away.
-    fn take_away_strangers(&mut self) {
-        for _ in 0..100 {
-            let leaders = self.cluster.ids().into_iter().filter_map(|node| {
-                let status = self.cluster.replica(node)?.status();
-                (status.role == Role::Leader && !status.changing).then_some((status.epoch, node))
-            });
-            if let Some((_, leader)) = leaders.max() {
-                let present = self.configuration_at(leader);
-                let strangers = self.cluster.ids().into_iter().filter(|&id| !present.contains(id));
-                strangers.for_each(|stranger| self.cluster.destroy(stranger));
-                return self.run_for(LONG);
-            }
-            self.run_for(Duration::from_millis(10));
-        }
-        panic!("nobody leads, not even for a moment");
     }
 
     /// A write, and then a read of every kind, at every member.

@@ -99,13 +99,15 @@ impl<W: Watch> Trouble<W> {
         self.cluster.destroy(node);
         self.members.lost.insert(node);
         if self.cluster.ids().len() < MOST_NODES {
-            self.join(self.next_life(node.reborn()));
+            self.join(self.next_life(node));
         }
     }
 
     /// After the trouble: whoever lost its disk is replaced, and no change is left half done.
     pub(super) fn settle_members(&mut self) {
         for _ in 0..self.members.named.len() {
+            self.stop_strangers();
+            self.run_for(super::LONG);
             let leader = self.some_leader(self.draw).expect("there is a leader");
             let status = self.cluster.replica(leader).expect("a leader is up").status();
             assert!(!status.changing, "a change of the members never ends: {status:?}");
@@ -115,7 +117,8 @@ impl<W: Watch> Trouble<W> {
             else {
                 return;
             };
-            let new = self.newcomer(lost.reborn(), &present);
+            let new = self.newcomer(lost.reborn(), &present, None);
+            self.cluster.restart(new);
             let change = match present.is_learner(lost) {
                 true => Change { learn: vec![new], remove: vec![lost], ..Change::default() },
                 false => Change::replace(lost, new),
@@ -123,9 +126,27 @@ impl<W: Watch> Trouble<W> {
             let target = present.changed(&change).expect("a replacement makes sense");
             self.ask_change(leader, change.clone(), target);
             self.run_for(super::LONG);
+            self.stop_strangers();
             let leader = self.some_leader(self.draw).expect("there is a leader");
             let after = self.configuration_at(leader);
             assert!(after.contains(new) && !after.contains(lost), "not done: {change}: {after}");
+        }
+    }
+
+    /// Whoever is no member and does not know it campaigns for ever. Voters who are loyal to their
+    /// leader do not heed it (Raft dissertation §4.2.3); where they are not, the administrator stops
+    /// whom he removed.
+    fn stop_strangers(&mut self) {
+        let ids = self.cluster.ids();
+        let commit = |node: &NodeId| self.cluster.replica(*node).map(|one| one.status().commit);
+        let Some(best) = ids.iter().copied().max_by_key(commit) else { return };
+        let present = self.configuration_at(best);
+        for node in ids {
+            if present.contains(node) {
+                self.cluster.restart(node);
+            } else if !self.settings.pre_vote {
+                self.cluster.crash(node, 0);
+            }
         }
     }
 
@@ -149,20 +170,20 @@ impl<W: Watch> Trouble<W> {
     fn some_change(&mut self, draw: Draw, present: &Configuration) -> Change {
         let lost = present.members().into_iter().find(|node| self.members.lost.contains(node));
         if let Some(lost) = lost.filter(|_| draw.of("lost").chance(0.7)) {
-            return Change::replace(lost, self.newcomer(lost.reborn(), present));
+            return Change::replace(lost, self.newcomer(lost.reborn(), present, None));
         }
         let pick = |key, nodes: &[NodeId]| {
             nodes.get(draw.of(key).below(nodes.len() as u64) as usize).copied()
         };
         let voter = |key| pick(key, &present.voters).unwrap_or_default();
-        let new = self.newcomer(NodeId(draw.of("new").below(MOST_NODES as u64) + 1), present);
+        let new = self.newcomer(NodeId(draw.of("new").below(MOST_NODES as u64) + 1), present, None);
         match draw.of("change").below(8) {
             0 | 1 => Change::add([new]),
             2 => Change::remove([voter("leaves")]),
             3 => Change::replace(voter("leaves"), new),
             4 => {
                 let mut change = Change::replace(voter("leaves"), new);
-                let other = self.newcomer(new.reborn(), &present.with_learners(&[new]));
+                let other = self.newcomer(new.reborn(), present, Some(new));
                 if other != new {
                     change.add.push(other);
                 }
@@ -182,39 +203,41 @@ impl<W: Watch> Trouble<W> {
         }
     }
 
-    /// A node that is no member: this one, if it never was, or else one that is there already.
-    fn newcomer(&mut self, wanted: NodeId, present: &Configuration) -> NodeId {
-        if self.cluster.ids().contains(&wanted) && !present.contains(wanted) {
+    /// A node that is no member: this one, if it never was, or else one that is there already. One
+    /// that is meant to become a member as well stays.
+    fn newcomer(
+        &mut self,
+        wanted: NodeId,
+        present: &Configuration,
+        also: Option<NodeId>,
+    ) -> NodeId {
+        let ids = self.cluster.ids();
+        let mut idle = ids.iter().copied().filter(|&node| !present.contains(node));
+        if idle.clone().any(|node| node == wanted) {
             return wanted;
         }
-        if self.cluster.ids().len() >= MOST_NODES {
-            self.retire(present);
-        }
-        let idle = self.cluster.ids().into_iter().find(|&node| !present.contains(node));
-        match idle {
-            Some(idle) if self.cluster.ids().len() >= MOST_NODES => idle,
-            _ => {
-                let new = self.next_life(wanted);
-                self.join(new);
-                new
+        if ids.len() >= MOST_NODES {
+            if let Some(idle) = idle.find(|&node| Some(node) != also) {
+                return idle;
             }
+            self.retire(also);
         }
+        let new = self.next_life(wanted);
+        self.join(new);
+        new
     }
 
-    /// The first life from this one on that was never lived.
-    fn next_life(&self, first: NodeId) -> NodeId {
-        let mut life = first;
-        while self.members.named.contains(&life) {
-            life = life.reborn();
-        }
-        life
+    /// This identity, or the first one in its place that nobody ever had.
+    fn next_life(&self, node: NodeId) -> NodeId {
+        let mut lives = std::iter::successors(Some(node), |node| Some(node.reborn()));
+        let new = lives.find(|node| !self.members.named.contains(node));
+        new.expect("lives go on for ever")
     }
 
     /// Takes away those who can no longer be members of anything.
-    fn retire(&mut self, present: &Configuration) {
-        let mut configurations = self.possible();
-        configurations.push(present.clone());
-        for node in self.cluster.ids() {
+    fn retire(&mut self, stays: Option<NodeId>) {
+        let configurations = self.possible();
+        for node in self.cluster.ids().into_iter().filter(|&node| Some(node) != stays) {
             if !configurations.iter().any(|configuration| configuration.contains(node)) {
                 self.cluster.destroy(node);
             }
@@ -244,19 +267,20 @@ impl<W: Watch> Trouble<W> {
             .all(|configuration| W::can_decide(&self.settings, configuration, &is_there))
     }
 
-    /// Every configuration that may yet decide something.
+    /// Every configuration that may yet decide something: the last one that is certain to have come
+    /// into force, whatever was noted of later ones, and where unanswered changes lead.
     fn possible(&self) -> Vec<Configuration> {
         let applied = self.cluster.judge().applied();
-        let decided: BTreeSet<_> =
-            applied.values().filter_map(|payload| payload.configuration()).collect();
         let next = applied.last_key_value().map_or(1, |(index, _)| index + 1);
-        // The last that is certain to have come into force; those from there on may.
-        let mut certain = self.members.noted.range(..=next).rev();
-        let certain = certain.find(|(_, noted)| noted.iter().any(|one| decided.contains(one)));
-        let from = certain.map_or(0, |(from, _)| *from);
-        let first = Configuration::of(self.settings.members.iter().copied());
-        let first = Some(first).filter(|_| from == 0);
+        let mut decided = BTreeMap::from([(0, Configuration::of(self.settings.members.clone()))]);
+        for (&index, payload) in applied {
+            if let Some(configuration) = payload.configuration() {
+                decided.insert(W::governs_from(&self.settings, index), configuration.clone());
+            }
+        }
+        let from = decided.range(..=next).next_back().map_or(0, |(from, _)| *from);
+        let later = decided.split_off(&from).into_values();
         let noted = self.members.noted.range(from..).flat_map(|(_, noted)| noted.iter().cloned());
-        noted.chain(first).chain(self.members.attempts.values().cloned()).collect()
+        later.chain(noted).chain(self.members.attempts.values().cloned()).collect()
     }
 }
