@@ -148,6 +148,35 @@ pub(crate) enum Stage {
     Moving,
 }
 
+impl Changing {
+    /// Sees how far the newcomers are; what comes next in the log, if they are ready or given up.
+    fn catch_up(
+        &mut self,
+        matched: impl Fn(NodeId) -> Index,
+        last: Index,
+        current: &Configuration,
+        committed: bool,
+    ) -> Option<Configuration> {
+        let Stage::CatchingUp(promotion) = &mut self.stage else { return None };
+        promotion.observe(matched, last);
+        match promotion.readiness() {
+            Readiness::Ready if committed => {
+                self.stage = Stage::Moving;
+                let same_voters = self.target.voters == current.voters;
+                Some(match same_voters {
+                    true => self.target.clone(),
+                    false => current.joint_with(&self.target),
+                })
+            }
+            Readiness::Hopeless(node) => {
+                self.stage = Stage::Returning(node);
+                (self.before != *current).then(|| self.before.clone())
+            }
+            Readiness::Ready | Readiness::Waits => None,
+        }
+    }
+}
+
 impl Raft {
     /// Begins a change of the members.
     pub(crate) fn reconfigure(
@@ -209,29 +238,12 @@ impl Raft {
         }
         let last = self.log.last_index();
         let committed = self.commit >= since.max(leader.term_start);
-        let current = self.membership.current();
-        let progress = &leader.progress;
+        let (current, progress) = (self.membership.current(), &leader.progress);
         let matched =
             |node| progress.iter().find(|peer| peer.peer == node).map_or(0, |peer| peer.matched);
         let next = match &mut leader.changing {
             _ if committed && current.is_joint() => Some(current.left()),
-            Some(Changing { before, target, stage, .. }) => {
-                let Stage::CatchingUp(promotion) = stage else { return };
-                promotion.observe(matched, last);
-                match promotion.readiness() {
-                    Readiness::Ready if committed => {
-                        *stage = Stage::Moving;
-                        let same_voters = target.voters == current.voters;
-                        let next = || current.joint_with(target);
-                        Some(if same_voters { target.clone() } else { next() })
-                    }
-                    Readiness::Hopeless(node) => {
-                        *stage = Stage::Returning(node);
-                        Some(before.clone()).filter(|before| before != current)
-                    }
-                    Readiness::Ready | Readiness::Waits => None,
-                }
-            }
+            Some(changing) => changing.catch_up(matched, last, current, committed),
             None => None,
         };
         if let Some(next) = next {

@@ -31,7 +31,8 @@ pub enum Timer {
     Election,
     /// The leader: it is time to be heard (§5.2).
     Heartbeat,
-    /// The leader: has a quorum been heard of since the last time (D§6.2)?
+    /// The leader, once per election timeout: has a quorum been heard of since the last time (D§6.2)?
+    /// Also the tick by which newcomers are measured (D§4.2.1), and a time to think of priorities.
     Quorum,
     /// A follower: no leader was heard of for the shortest election timeout, so it is no longer
     /// bound to refuse others its vote (D§4.2.3).

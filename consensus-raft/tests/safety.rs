@@ -135,6 +135,12 @@ fn safe_in_trouble_and_alive_after_it() {
         ("unknown", SEEDS),
         ("lost batches", SEEDS),
         ("truncated", SEEDS / 2),
+        ("compacted", SEEDS),
+        ("installed", SEEDS),
+        ("changed", SEEDS / 2),
+        ("transferred", SEEDS / 2),
+        ("lease read", SEEDS),
+        ("follower read", SEEDS),
     ];
     assert_happened(&counts, &least);
 }
