@@ -149,18 +149,12 @@ pub(crate) enum Stage {
 }
 
 impl Changing {
-    /// Sees how far the newcomers are; what comes next in the log, if they are ready or given up.
-    fn catch_up(
-        &mut self,
-        matched: impl Fn(NodeId) -> Index,
-        last: Index,
-        current: &Configuration,
-        committed: bool,
-    ) -> Option<Configuration> {
-        let Stage::CatchingUp(promotion) = &mut self.stage else { return None };
-        promotion.observe(matched, last);
+    /// What comes next in the log after the configuration in force, which is committed: something, once
+    /// the newcomers are ready or given up.
+    fn next(&mut self, current: &Configuration) -> Option<Configuration> {
+        let Stage::CatchingUp(promotion) = &self.stage else { return None };
         match promotion.readiness() {
-            Readiness::Ready if committed => {
+            Readiness::Ready => {
                 self.stage = Stage::Moving;
                 let same_voters = self.target.voters == current.voters;
                 Some(match same_voters {
@@ -172,7 +166,7 @@ impl Changing {
                 self.stage = Stage::Returning(node);
                 (self.before != *current).then(|| self.before.clone())
             }
-            Readiness::Ready | Readiness::Waits => None,
+            Readiness::Waits => None,
         }
     }
 }
@@ -237,13 +231,18 @@ impl Raft {
             return;
         }
         let last = self.log.last_index();
-        let committed = self.commit >= since.max(leader.term_start);
         let (current, progress) = (self.membership.current(), &leader.progress);
         let matched =
             |node| progress.iter().find(|peer| peer.peer == node).map_or(0, |peer| peer.matched);
+        if let Some(Changing { stage: Stage::CatchingUp(promotion), .. }) = &mut leader.changing {
+            promotion.observe(matched, last);
+        }
+        if self.commit < since.max(leader.term_start) {
+            return;
+        }
         let next = match &mut leader.changing {
-            _ if committed && current.is_joint() => Some(current.left()),
-            Some(changing) => changing.catch_up(matched, last, current, committed),
+            _ if current.is_joint() => Some(current.left()),
+            Some(changing) => changing.next(current),
             None => None,
         };
         if let Some(next) = next {
