@@ -44,6 +44,9 @@ impl MultiPaxos {
             self.standing = Standing::Follower(Follower::default());
             return self.arm_election(out);
         }
+        if self.waits_until.is_some() {
+            return self.arm_election(out); // it promises itself nothing either
+        }
         out.note(Event::TimedOut { epoch: self.promised.epoch() });
         if let Standing::Candidate(_) = self.standing {
             out.note(Event::SteppedDown { epoch: self.promised.epoch() });
@@ -499,8 +502,12 @@ impl MultiPaxos {
         }
     }
 
-    /// Whether a leader is heard of, possibly itself, so that nobody else gets this promise.
+    /// Whether a leader is heard of, possibly itself, or perhaps was before this replica started: so
+    /// nobody else gets this promise.
     const fn is_loyal(&self) -> bool {
+        if self.waits_until.is_some() {
+            return true;
+        }
         match &self.standing {
             Standing::Follower(follower) => follower.loyal,
             Standing::PreCandidate(_) | Standing::Candidate(_) => false,

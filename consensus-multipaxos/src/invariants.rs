@@ -14,11 +14,11 @@ impl MultiPaxos {
         assert!(self.promised <= self.highest_seen, "a promised ballot was seen");
         assert!(self.saved.promised <= self.promised, "promises never fall");
         assert!(self.saved.chosen_to <= self.chosen_to, "what is chosen stays chosen");
+        assert!(self.waits_until.is_none() || self.config.settings.leases, "time is for leases");
         match &self.standing {
             Standing::Follower(follower) => {
                 assert_ne!(follower.leader, Some(self.membership.me()), "nobody follows itself");
-                let to_somebody = follower.leader.is_some() || self.config.settings.leases;
-                assert!(!follower.loyal || to_somebody, "loyal to somebody, perhaps forgotten");
+                assert!(!follower.loyal || follower.leader.is_some(), "loyal to somebody");
                 let owner = follower.leader.unwrap_or(self.promised.owner());
                 assert_eq!(owner, self.promised.owner(), "only its owner leads under a ballot");
             }

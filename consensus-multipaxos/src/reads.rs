@@ -19,7 +19,7 @@ use consensus_core::{Consistency, NodeId, Outcome, Reader, Refusal, RequestId, S
 use crate::{
     membership::Membership,
     message::{Message, ReadAck, ReadIndex, ReadIndexReply, ReadRound},
-    replica::{Follower, Leader, MultiPaxos, Out, Standing, Timer},
+    replica::{Follower, Leader, MultiPaxos, Out, Standing},
 };
 
 impl Leader {
@@ -196,14 +196,14 @@ impl MultiPaxos {
     }
 
     /// Where leases are in use, a replica that starts promises nothing for as long as it may have
-    /// promised a leader before (at recovery).
-    pub(crate) fn wait_out_leases(&mut self, out: &mut Out) {
+    /// promised a leader before (at recovery). Whom it hears of meanwhile makes no difference.
+    pub(crate) fn wait_out_leases(&mut self, now: Time) {
         let settings = &self.config.settings;
-        if let Standing::Follower(follower) = &mut self.standing
-            && settings.leases
-        {
-            follower.loyal = true;
-            Self::arm(Timer::Loyalty, settings.election_timeout.start, out);
-        }
+        self.waits_until = settings.leases.then(|| now + settings.election_timeout.start);
+    }
+
+    /// The time is over.
+    pub(crate) fn end_wait(&mut self, now: Time) {
+        self.waits_until.take_if(|until| *until <= now);
     }
 }

@@ -43,8 +43,7 @@ pub enum Timer {
     /// The leader: has a quorum been heard of since the last time?
     Quorum,
     /// A follower: no leader was heard of for the shortest election timeout, so it is no longer
-    /// bound to refuse others its promise. Where leases are in use, that long passed also since it
-    /// started.
+    /// bound to refuse others its promise.
     Loyalty,
 }
 
@@ -87,6 +86,9 @@ pub struct MultiPaxos {
     pub(crate) applied: Index,
     /// When the next snapshot is due.
     pub(crate) snapshots: Snapshots,
+    /// Until when it promises nobody anything, for it may have acknowledged a leader's round before it
+    /// started; if leases are in use, and the time is not over.
+    pub(crate) waits_until: Option<Time>,
     /// The reads that clients asked it for as a follower.
     pub(crate) questions: ReadQuestions,
 }
@@ -109,8 +111,7 @@ pub(crate) enum Standing {
 pub(crate) struct Follower {
     /// Who leads under this ballot, once heard of: its owner.
     pub leader: Option<NodeId>,
-    /// Whether the leader was heard of so recently that others are refused; or it may have been, before
-    /// this replica started.
+    /// Whether the leader was heard of so recently that others are refused.
     pub loyal: bool,
     /// The leader was heard of since the last flush: timers are due to be rearmed.
     pub contact: bool,
@@ -230,7 +231,7 @@ impl Protocol for MultiPaxos {
     fn recover(
         config: Config,
         incarnation: u64,
-        _now: Time,
+        now: Time,
         disk: Disk<Record>,
         out: &mut Out,
     ) -> Self {
@@ -249,17 +250,19 @@ impl Protocol for MultiPaxos {
             chosen_to: recovered.hard.chosen_to,
             applied: 0,
             snapshots: Snapshots::default(),
+            waits_until: None,
             questions: ReadQuestions::new(incarnation),
         };
         replica.restore_base(recovered.base, out);
         replica.recover_membership(out);
         replica.apply_committed(out);
         replica.arm_election(out);
-        replica.wait_out_leases(out);
+        replica.wait_out_leases(now);
         replica
     }
 
     fn step(&mut self, now: Time, input: Input<Self>, out: &mut Out) {
+        self.end_wait(now);
         match input {
             // Whoever asks is answered, member or not: a newcomer knows of nobody, and whoever was
             // removed must learn of it. Only members count.
