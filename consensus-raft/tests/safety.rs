@@ -135,12 +135,14 @@ fn safe_in_trouble_and_alive_after_it() {
         ("unknown", SEEDS),
         ("lost batches", SEEDS),
         ("truncated", SEEDS / 2),
-        ("compacted", SEEDS),
+        ("compacted", 5 * SEEDS),
         ("installed", SEEDS),
-        ("changed", SEEDS / 2),
+        ("changed", SEEDS),
+        ("change unknown", SEEDS / 4),
         ("transferred", SEEDS / 2),
-        ("lease read", SEEDS),
-        ("follower read", SEEDS),
+        ("disk lost", SEEDS / 2),
+        ("lease read", 2 * SEEDS),
+        ("follower read", 2 * SEEDS),
     ];
     assert_happened(&counts, &least);
 }

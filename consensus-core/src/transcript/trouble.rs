@@ -8,7 +8,7 @@ mod ending;
 mod kinds;
 mod members;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, panic::AssertUnwindSafe, time::Duration};
 
 use self::{
     kinds::{Kind, Mixture},
@@ -92,16 +92,18 @@ const LONG: Duration = Duration::from_secs(5);
 
 /// Plays one cluster per seed, and counts what happened to all of them.
 ///
-/// With `TROUBLE_SEED=17` in the environment it plays that seed alone, and prints what happens.
+/// With `TROUBLE_SEED=17` in the environment it plays that seed alone, and prints what happens;
+/// with `TROUBLE_SEEDS=5000`, so many seeds.
 ///
 /// # Panics
 ///
 /// If an invariant is broken, or a healed cluster does not serve or lost something; the last line
 /// names the seed.
 pub fn survive<W: Watch>(seeds: u64) -> Counts {
-    let only = std::env::var("TROUBLE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let wanted = |name| std::env::var(name).ok()?.parse().ok();
+    let seeds = wanted("TROUBLE_SEEDS").unwrap_or(seeds);
     let mut counts = Counts::new();
-    for seed in only.map_or(0..seeds, |seed| seed..seed + 1) {
+    for seed in wanted("TROUBLE_SEED").map_or(0..seeds, |seed| seed..seed + 1) {
         let played = std::panic::catch_unwind(|| play::<W>(seed));
         for (what, count) in played.unwrap_or_else(|_| panic!("seed {seed} fails")) {
             *counts.entry(what).or_default() += count;
@@ -125,8 +127,17 @@ pub fn assert_happened(counts: &Counts, least: &[(&str, u64)]) {
 
 fn play<W: Watch>(seed: u64) -> Counts {
     let mut trouble = Trouble::<W>::new(seed);
-    (0..STEPS).for_each(|step| trouble.step(step));
-    trouble.recover();
+    let played = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        (0..STEPS).for_each(|step| trouble.step(step));
+        trouble.recover();
+    }));
+    if let Err(why) = played {
+        // What led to it, in the very step that failed.
+        let happened = trouble.cluster.take_happened();
+        let last = happened.len().saturating_sub(100);
+        happened[last..].iter().for_each(|happening| println!("{happening:?}"));
+        std::panic::resume_unwind(why);
+    }
     trouble.counts
 }
 
@@ -357,6 +368,9 @@ impl<W: Watch> Trouble<W> {
                 self.members.note(*from, configuration);
                 None
             }
+            Happening::Destroyed(node) => {
+                Some(if self.members.lost(*node) { "disk lost" } else { "taken away" })
+            }
             Happening::Replied(_, request, outcome, _) => {
                 let asked = self.asked.remove(request)?;
                 if matches!(asked, Asked::Change) {
@@ -420,7 +434,6 @@ fn counted<P: Protocol>(happening: &Happening<P>) -> Option<&'static str> {
         Happening::Noted(_, Event::Compacted { .. }) => "compacted",
         Happening::Noted(_, Event::Installed { .. }) => "installed",
         Happening::SnapshotLost { .. } => "transfer of a snapshot lost",
-        Happening::Destroyed(_) => "destroyed",
         Happening::Replied(_, _, Outcome::Unknown, _) => "unknown",
         Happening::Persisted(_, writes) if writes.iter().any(is_truncation) => "truncated",
         _ => return None,

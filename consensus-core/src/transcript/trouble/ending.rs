@@ -30,6 +30,10 @@ impl<W: Watch> Trouble<W> {
         assert_eq!(last.1, &Payload::of("at last".into()));
         assert_eq!(*last.0, applied.len() as u64, "there are no gaps");
         let present = self.configuration_at(leader);
+        if self.members.are_offered() {
+            let best = present.voters.iter().map(|&node| self.settings.priority(node)).max();
+            assert_eq!(Some(self.settings.priority(leader)), best, "the preferred one leads");
+        }
         for node in present.members() {
             let replica = self.cluster.replica(node).expect("every member is up");
             assert_eq!(replica.status().leader, Some(leader), "n{node} follows the leader");
@@ -42,14 +46,19 @@ impl<W: Watch> Trouble<W> {
     fn ask_at_last(&mut self, leader: NodeId) {
         self.cluster.ask(leader, [Ask::Propose("at last".into())]);
         self.run_for(Duration::from_secs(1));
-        for node in self.configuration_at(leader).members() {
+        let members = self.configuration_at(leader).members();
+        let served = |trouble: &Self| trouble.counts.get("follower read").copied().unwrap_or(0);
+        let before = served(self);
+        for &node in &members {
             for consistency in
                 [Consistency::Linearizable, Consistency::Lease, Consistency::Follower]
             {
                 self.ask_read(node, consistency);
+                // One at a time: the limits may be so tight that a leader refuses two.
+                self.run_for(Duration::from_millis(100));
             }
         }
-        self.run_for(Duration::from_secs(1));
+        assert_eq!(served(self) - before, members.len() as u64, "every member serves a read");
     }
 
     /// The leader crashes for good measure; a quorum, if there still is one, elects another.
