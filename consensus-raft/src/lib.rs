@@ -11,8 +11,8 @@
 //! - § Diego Ongaro and John Ousterhout, "In Search of an Understandable Consensus Algorithm
 //!   (Extended Version)", 2014.
 //! - D§ Diego Ongaro, "Consensus: Bridging Theory and Practice", 2014: pre-vote, check-quorum,
-//!   disruptive servers, changes of the
-//!   members, transfer of leadership, linearizable reads without log writes.
+//!   disruptive servers, changes of the members, transfer of leadership, linearizable reads without
+//!   log writes, leases.
 //!
 //! # The map
 //!
@@ -22,13 +22,13 @@
 //! | [`record`] | what is persisted | § figure 2 |
 //! | [`replica`] | the state, and the dispatch | § figure 2 |
 //! | `election` | timers, pre-vote, votes, winning, stepping down | §5.2, §5.4.1, D§9.6, D§4.2.3, D§6.2 |
-//! | `log` | the tail of the log in memory | §5.3 |
-//! | `replication` | proposing, AppendEntries, acknowledgements, commit | §5.3, §5.4.2, D§10.2 |
-//! | `catchup` | finding where a follower's log departs | §5.3 |
-//! | `reads` | ReadIndex | §8, D§6.4 |
+//! | `log` | the tail of the log in memory, and what of it may go | §5.3, §7 |
+//! | `replication` | proposing, AppendEntries, acknowledgements, flow control, commit | §5.3, §5.4.2, D§10.2 |
+//! | `catchup` | finding where a follower's log departs, and who needs a snapshot | §5.3, §7 |
+//! | `reads` | ReadIndex, leases, reads that a follower serves | §8, D§6.4, D§6.4.1 |
 //! | `membership` | who votes, and how that changes | §6, D§4 |
 //! | `transfer` | handing leadership over, asked for or by priority | D§3.10 |
-//! | `snapshot` | the base of the log | §7 |
+//! | `snapshot` | the base of the log: compacting it, installing a peer's | §7, D§5 |
 //! | `invariants` | what must hold after every step | § figure 3 |
 //!
 //! The Multi-Paxos crate has the same files, so that the two can be read side by side.
@@ -52,6 +52,9 @@
 //! | TimeoutNow (D§3.10) | `Event::Transferring` | the same order, before Prepare |
 //! | joint configuration (§6) | `Configuration::outgoing`, `Event::Reconfigured` | decided at slot i for slot i+α |
 //! | heartbeat round (D§6.4) | read round | ballot-confirming round |
+//! | leader lease (D§6.4.1) | `Lease` | master lease |
+//! | ReadIndex, ReadIndexReply (D§6.4) | `ReadQuestions`, `Reader::Follower` | the same question to the distinguished proposer |
+//! | `next` before the log's first, snapshot (§7) | `Effect::SendSnapshot`, the base | "compacted to", in Promise and Learned |
 //! | committed | committed | chosen |
 //! | the no-op of a new term (§8) | `Event::CaughtUp` once committed | no-ops in the holes |
 //! | voted for, current term | hard state | promised ballot |
