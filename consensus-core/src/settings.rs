@@ -52,7 +52,8 @@ pub struct Settings {
     /// earlier by twice as much; beyond it they promise nothing.
     pub max_clock_drift_ppm: u32,
     /// Who leads by preference: the higher, the sooner a replica campaigns, and a leader hands over
-    /// to a replica of higher priority that has caught up. Whoever is not named has priority 0.
+    /// to a replica of higher priority that has caught up. Whoever is not named has priority 0. What a
+    /// lower priority costs, and that it is bounded: [`election_timeout_among`](Self::election_timeout_among).
     pub priorities: BTreeMap<NodeId, u8>,
     /// The protocol's own options, by [their names](crate::Protocol::OPTIONS).
     pub options: BTreeMap<String, String>,
