@@ -53,6 +53,11 @@ impl MultiPaxos {
         let last = self.log.get(index).expect("what was applied last is held");
         let epoch = last.ballot.epoch();
         let configurations = Box::new(self.membership.configurations_up_to(index));
+        if configurations.range(..=index + 1).next().is_none() {
+            // A newcomer that has not reached the slots whose acceptors it knows: its snapshot would
+            // not say who decides next, and whoever started from it would not know.
+            return;
+        }
         self.snapshots = Snapshots { applied_bytes: 0, pending: Some((index, applied_bytes)) };
         out.take_snapshot(SnapshotMeta { index, epoch, configurations });
     }
