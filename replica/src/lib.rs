@@ -20,11 +20,25 @@
 //! The leader's messages leave before its own disk is asked, so the disks of all replicas work at the
 //! same time, and a write costs about one round trip and one sync.
 //!
+//! # The log's beginning
+//!
+//! When the protocol says so, the consensus loop copies the state machine, which is the only time that
+//! it stands still for a snapshot: the copy shares keys and values with the original. A thread of its
+//! own writes the copy out, and the log's base moves there once the file is durable. A peer that
+//! needs what the log no longer holds is sent the base's file, piece by piece
+//! ([`transport::Shipping`]); it stages it durably, and its protocol decides what to do with it.
+//!
+//! Limits: a snapshot has at most [`storage::MAX_SNAPSHOT_BYTES`]; while one is saved, the tree of the
+//! state is in memory twice; while one is installed, the loop stands still until it is read
+//! (`restore_nanoseconds_total`). `cargo run --release -p replica --example bounded` shows that memory
+//! stays within bounds, and how long the copy takes.
+//!
 //! # What is left on the disk
 //!
 //! `address.json` says where the replica listens; `incarnation` counts its lives; `events.jsonl`
 //! holds what it [observed](consensus_core::history::Observed), `applied-N.jsonl` what it
-//! [applied](consensus_core::history::Applied) in life N, and `samples.jsonl` its
+//! [applied](consensus_core::history::Applied) in life N, `states-N.jsonl` what the state was
+//! [digested](consensus_core::history::StateDigest) to wherever it was saved or taken over, and `samples.jsonl` its
 //! [state](consensus_core::history::Sample) over time, if it is sampled.
 
 mod checksum;

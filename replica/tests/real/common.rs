@@ -33,6 +33,8 @@ pub struct Cluster {
     pub place: TempDir,
     pub storage: StorageKind,
     members: Vec<NodeId>,
+    /// What differs from the defaults.
+    adjust: fn(&mut Settings),
     running: BTreeMap<NodeId, (Addresses, JoinHandle<Result<(), ReplicaError>>)>,
     pub http: reqwest::Client,
 }
@@ -56,11 +58,20 @@ impl Cluster {
     }
 
     pub async fn start_of<P: Protocol>(size: u64, storage: StorageKind) -> Self {
+        Self::start_adjusted::<P>(size, storage, |_| {}).await
+    }
+
+    pub async fn start_adjusted<P: Protocol>(
+        size: u64,
+        storage: StorageKind,
+        adjust: fn(&mut Settings),
+    ) -> Self {
         let mut cluster = Self {
             run: |config| Box::pin(replica::run::<P>(config)),
             place: tempfile::tempdir().unwrap(),
             storage,
             members: (1..=size).map(NodeId).collect(),
+            adjust,
             running: BTreeMap::new(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
         };
@@ -71,7 +82,8 @@ impl Cluster {
     }
 
     pub fn config(&self, node: u64) -> ReplicaConfig {
-        let settings = Settings::new(NodeId(node), self.members.clone());
+        let mut settings = Settings::new(NodeId(node), self.members.clone());
+        (self.adjust)(&mut settings);
         let seeds = self.running.values().map(|(addresses, _)| addresses.gossip).take(1).collect();
         ReplicaConfig {
             storage: self.storage,

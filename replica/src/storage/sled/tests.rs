@@ -222,3 +222,37 @@ fn reclaiming_deletes_what_the_base_covers() {
     assert_eq!(storage.database.range(entry_key(0)..entry_key(Index::MAX)).count(), 100);
     assert_eq!(recover(&mut storage).unwrap().entries.len(), 100);
 }
+
+/// What a directory and those in it take, in bytes.
+fn space(directory: &Path) -> u64 {
+    let files = fs::read_dir(directory).unwrap().map(|file| file.unwrap());
+    let size = |file: fs::DirEntry| match file.file_type().unwrap().is_dir() {
+        true => space(&file.path()),
+        false => file.metadata().unwrap().len(),
+    };
+    files.map(size).sum()
+}
+
+#[test]
+fn what_was_reclaimed_is_used_again() {
+    let place = tempfile::tempdir().unwrap();
+    let mut storage = SledStorage::open(place.path()).unwrap();
+    recover(&mut storage).unwrap();
+    let content = Bytes::from(vec![7; 2 << 10]);
+    let mut spaces = Vec::new();
+    for round in 0..24 {
+        for batch in 0..10 {
+            let first = 1 + round * 1_000 + batch * 100;
+            let put = |slot| Write::Put(TestRecord { slot, content: content.clone() });
+            append(&mut storage, &(first..first + 100).map(put).collect::<Vec<_>>());
+            sync(&mut storage);
+        }
+        let base = SnapshotMeta { index: (round + 1) * 1_000, ..SnapshotMeta::default() };
+        append(&mut storage, &[Write::Base(base)]);
+        while Storage::<TestRecord>::reclaim(&mut storage, Duration::ZERO).unwrap() {}
+        sync(&mut storage);
+        spaces.push(space(place.path()));
+    }
+    let (early, late) = (spaces[..8].iter().max().unwrap(), spaces[16..].iter().max().unwrap());
+    assert!(*late < early * 3 / 2, "the log grows for ever: {spaces:?}");
+}
