@@ -134,10 +134,12 @@ impl<P: Timed> Ours<P> {
                 Effect::Send { to, message, .. } => {
                     self.replicas[to.0 as usize - 1].inbox.push_back((from, message));
                 }
-                Effect::Apply { payload, .. } => {
-                    if let Some(command) = payload.command() {
-                        self.replicas[at].delivered.apply(command);
-                    }
+                Effect::Apply(applies) => {
+                    let Replica { protocol, delivered, .. } = &mut self.replicas[at];
+                    let entries = applies.entries(protocol);
+                    entries
+                        .filter_map(|entry| entry.payload.command())
+                        .for_each(|command| delivered.apply(command));
                 }
                 Effect::Reply { outcome, .. } => panic!("a command was not taken: {outcome:?}"),
                 Effect::TakeSnapshot(_)

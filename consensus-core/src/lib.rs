@@ -79,7 +79,8 @@ pub use lease::Lease;
 pub use machine::StateMachine;
 pub use payload::{Command, Payload};
 pub use protocol::{
-    Ask, Consistency, Effect, Input, Outbox, Outcome, Protocol, Refusal, Role, Status, When,
+    Applies, Ask, Committed, Consistency, Effect, Input, Outbox, Outcome, Protocol, Refusal, Role,
+    Status, When,
 };
 pub use read_rounds::{ReadQuestions, ReadRounds, Reader};
 pub use record::{Disk, Record, SnapshotMeta, Write};

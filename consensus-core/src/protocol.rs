@@ -62,6 +62,10 @@ pub trait Protocol: Clone + Eq + Hash + Debug + Sized + Send + 'static {
     /// acknowledgement, one read round) is sent here.
     fn flush(&mut self, now: Time, out: &mut Outbox<Self>);
 
+    /// The entries from one position to another, both included, with the epochs under which they
+    /// were proposed: what the last [`Effect::Apply`] named.
+    fn committed(&self, from: Index, to: Index) -> impl Iterator<Item = (Epoch, &Payload)>;
+
     /// What the replica believes at this moment.
     fn status(&self) -> Status;
 
@@ -185,18 +189,9 @@ pub enum Effect<P: Protocol> {
         /// Whether it waits for the disk.
         when: When,
     },
-    /// Hand a committed entry to the state machine: in order, without gaps, each once per
-    /// incarnation.
-    Apply {
-        /// The entry's position.
-        index: Index,
-        /// The epoch under which it was committed.
-        epoch: Epoch,
-        /// What it carries.
-        payload: Payload,
-        /// The request that proposed it here, which the state machine's result answers.
-        request: Option<RequestId>,
-    },
+    /// Hand committed entries to the state machine: in order, without gaps, each once per
+    /// incarnation. They stay where they are, in the log: [`Applies::entries`] reads them.
+    Apply(Applies),
     /// Save the state machine, as of the `Apply` effects so far, under this name; once that is
     /// durable, [`Input::Compacted`] says so. One that was asked for earlier and is not yet saved
     /// may be skipped.
@@ -232,6 +227,47 @@ pub enum Effect<P: Protocol> {
     CancelTimer(P::Timer),
     /// Something worth knowing happened.
     Note(Event),
+}
+
+/// A run of committed entries, and the requests that their results answer.
+///
+/// The entries are read from the protocol's log, before the replica takes its next step: copying
+/// each of them into an effect would cost more than all else that the protocol does for it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Applies {
+    /// The first position.
+    pub from: Index,
+    /// The last position.
+    pub to: Index,
+    /// The requests that were proposed here, with their positions, ascending: the state machine's
+    /// results answer them.
+    pub requests: Vec<(Index, RequestId)>,
+}
+
+/// A committed entry on its way to the state machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Committed<'a> {
+    /// Its position.
+    pub index: Index,
+    /// The epoch under which it was proposed.
+    pub epoch: Epoch,
+    /// What it carries.
+    pub payload: &'a Payload,
+    /// The request that its result answers.
+    pub request: Option<RequestId>,
+}
+
+impl Applies {
+    /// The entries, in order.
+    pub fn entries<P: Protocol>(self, protocol: &P) -> impl Iterator<Item = Committed<'_>> {
+        let mut requests = self.requests.into_iter().peekable();
+        (self.from..).zip(protocol.committed(self.from, self.to)).map(
+            move |(index, (epoch, payload))| {
+                let request = requests.next_if(|&(at, _)| at == index).map(|(_, request)| request);
+                Committed { index, epoch, payload, request }
+            },
+        )
+    }
 }
 
 /// When a message may leave.
@@ -380,31 +416,12 @@ impl<P: Protocol> Outbox<P> {
         self.effects.push(Effect::Send { to, message, when: When::Now });
     }
 
-    /// Hands a committed entry to the state machine.
-    pub fn apply(
-        &mut self,
-        index: Index,
-        epoch: Epoch,
-        payload: Payload,
-        request: Option<RequestId>,
-    ) {
-        self.effects.push(Effect::Apply { index, epoch, payload, request });
-    }
-
-    /// Hands committed entries to the state machine, as [`apply`](Self::apply) does each.
-    ///
-    /// Entries come in runs, and a run that is written where it stays costs half of one that is
-    /// moved there entry by entry.
-    pub fn apply_all(
-        &mut self,
-        entries: impl Iterator<Item = (Index, Epoch, Payload, Option<RequestId>)>,
-    ) {
-        self.effects.extend(entries.map(|(index, epoch, payload, request)| Effect::Apply {
-            index,
-            epoch,
-            payload,
-            request,
-        }));
+    /// Hands committed entries to the state machine, with the requests that wait for some of them;
+    /// nothing if there are none.
+    pub fn apply(&mut self, from: Index, to: Index, requests: Vec<(Index, RequestId)>) {
+        if from <= to {
+            self.effects.push(Effect::Apply(Applies { from, to, requests }));
+        }
     }
 
     /// Has the state machine saved as of the applies so far.

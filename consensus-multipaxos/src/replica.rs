@@ -6,9 +6,9 @@ use std::{
 };
 
 use consensus_core::{
-    Ask, Disk, Index, Input, Lease, NodeId, Outbox, Payload, Protocol, ReadQuestions, ReadRounds,
-    Refusal, RequestId, Role, Settings, SettingsError, Status, Time, Write, event::Event,
-    quorum::Tally,
+    Ask, Disk, Epoch, Index, Input, Lease, NodeId, Outbox, Payload, Protocol, ReadQuestions,
+    ReadRounds, Refusal, RequestId, Role, Settings, SettingsError, Status, Time, Write,
+    event::Event, quorum::Tally,
 };
 
 use crate::{
@@ -300,6 +300,10 @@ impl Protocol for MultiPaxos {
         self.ask_leader(out);
         self.rearm_on_contact(out);
         self.trim();
+    }
+
+    fn committed(&self, from: Index, to: Index) -> impl Iterator<Item = (Epoch, &Payload)> {
+        self.log.range(from..=to).map(|slot| (slot.ballot.epoch(), &slot.value))
     }
 
     fn status(&self) -> Status {

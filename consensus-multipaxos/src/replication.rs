@@ -410,24 +410,20 @@ impl MultiPaxos {
         if self.applied == self.chosen_to {
             return;
         }
-        let count = self.chosen_to - self.applied;
-        let slots = (self.applied + 1..).zip(self.log.range(self.applied + 1..=self.chosen_to));
-        let mut bytes = 0;
-        match &mut self.standing {
-            Standing::Leader(leader) if leader.has_taken_over() => {
-                out.apply_all(slots.zip(&leader.window).map(|((index, slot), proposal)| {
-                    bytes += slot.value.bytes();
-                    (index, slot.ballot.epoch(), slot.value.clone(), proposal.request)
-                }));
-                leader.uncommitted_bytes -= bytes;
-                leader.window.drain(..count as usize);
-            }
-            _ => out.apply_all(slots.map(|(index, slot)| {
-                bytes += slot.value.bytes();
-                (index, slot.ballot.epoch(), slot.value.clone(), None)
-            })),
+        let (from, to) = (self.applied + 1, self.chosen_to);
+        let count = to - self.applied;
+        let bytes = self.log.range(from..=to).map(|slot| slot.value.bytes()).sum();
+        let mut requests = Vec::new();
+        if let Standing::Leader(leader) = &mut self.standing
+            && leader.has_taken_over()
+        {
+            leader.uncommitted_bytes -= bytes;
+            let proposals = (from..).zip(leader.window.drain(..count as usize));
+            requests
+                .extend(proposals.filter_map(|(slot, proposal)| Some((slot, proposal.request?))));
         }
-        self.applied = self.chosen_to;
+        out.apply(from, to, requests);
+        self.applied = to;
         self.count_applied(count, bytes, out);
     }
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use consensus_core::{
-    Ask, Disk, Epoch, Index, Input, Lease, NodeId, Outbox, Protocol, ReadQuestions, ReadRounds,
-    RequestId, Role, Settings, SettingsError, Status, Time, Write, event::Event, quorum::Tally,
+    Ask, Disk, Epoch, Index, Input, Lease, NodeId, Outbox, Payload, Protocol, ReadQuestions,
+    ReadRounds, RequestId, Role, Settings, SettingsError, Status, Time, Write, event::Event,
+    quorum::Tally,
 };
 
 use crate::{
@@ -233,6 +234,10 @@ impl Protocol for Raft {
         self.conclude_change(out);
         self.advance_transfer(out);
         self.rearm_on_contact(out);
+    }
+
+    fn committed(&self, from: Index, to: Index) -> impl Iterator<Item = (Epoch, &Payload)> {
+        self.log.range(from..=to).map(|slot| (Epoch::term(slot.term), &slot.payload))
     }
 
     fn status(&self) -> Status {

@@ -422,13 +422,14 @@ impl Raft {
 
     /// Hands what is committed to the state machine, in order (at flush).
     pub(crate) fn apply_committed(&mut self, out: &mut Outbox<Self>) {
-        let slots = self.log.range_mut(self.applied + 1..=self.commit);
-        let mut bytes = 0;
-        out.apply_all((self.applied + 1..).zip(slots).map(|(index, slot)| {
+        let (from, to) = (self.applied + 1, self.commit);
+        let (mut bytes, mut requests) = (0, Vec::new());
+        for (index, slot) in (from..).zip(self.log.range_mut(from..=to)) {
             bytes += slot.bytes();
-            (index, Epoch::term(slot.term), slot.payload.clone(), slot.request.take())
-        }));
-        self.applied = self.commit;
+            requests.extend(slot.request.take().map(|request| (index, request)));
+        }
+        out.apply(from, to, requests);
+        self.applied = to;
         self.count_applied(bytes, out);
     }
 }

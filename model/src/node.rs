@@ -222,7 +222,12 @@ impl<P: Explored> Reacting<P> {
                     self.node.unsynced.push_back(batch);
                 }
                 Effect::Send { to, message, when } => self.send(to, message, when),
-                Effect::Apply { index, epoch, payload, .. } => self.apply(index, epoch, payload),
+                Effect::Apply(applies) => {
+                    let Some(replica) = self.node.replica.clone() else { continue };
+                    for entry in applies.entries(&replica) {
+                        self.apply(entry.index, entry.epoch, entry.payload.clone());
+                    }
+                }
                 Effect::Restore(base) => self.node.applied = base.index,
                 Effect::Note(Event::Elected { epoch }) => self.seen.push(Seen::Elected(epoch)),
                 Effect::Note(_)

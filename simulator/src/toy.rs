@@ -17,7 +17,7 @@ const EPOCH: Epoch = Epoch::term(1);
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Toy {
     settings: Settings,
-    log: Vec<Bytes>,
+    log: Vec<Payload>,
     commit: Index,
     held: BTreeMap<NodeId, Index>,
     asked: BTreeMap<Index, RequestId>,
@@ -51,13 +51,14 @@ impl Toy {
     fn send_entries(&self, out: &mut Outbox<Self>) {
         for peer in self.settings.peers() {
             let after = self.held.get(&peer).copied().unwrap_or(0);
-            let entries = self.log[after as usize..].to_vec();
+            let entries =
+                self.log[after as usize..].iter().filter_map(Payload::command).cloned().collect();
             out.send_now(peer, Message::Append { after, entries, commit: self.commit });
         }
     }
 
     fn append(&mut self, command: Bytes, out: &mut Outbox<Self>) {
-        self.log.push(command.clone());
+        self.log.push(Payload::of(command.clone()));
         let slot = self.log.len() as Index;
         out.persist(vec![Write::Put(Entry { slot, command })]);
     }
@@ -65,8 +66,8 @@ impl Toy {
     fn commit_up_to(&mut self, commit: Index, out: &mut Outbox<Self>) {
         while self.commit < commit {
             self.commit += 1;
-            let payload = Payload::of(self.log[self.commit as usize - 1].clone());
-            out.apply(self.commit, EPOCH, payload, self.asked.remove(&self.commit));
+            let request = self.asked.remove(&self.commit).map(|request| (self.commit, request));
+            out.apply(self.commit, self.commit, request.into_iter().collect());
         }
     }
 }
@@ -89,7 +90,8 @@ impl Protocol for Toy {
         disk: Disk<Entry>,
         out: &mut Outbox<Self>,
     ) -> Self {
-        let log: Vec<_> = disk.entries.into_iter().map(|entry| entry.command).collect();
+        let log: Vec<_> =
+            disk.entries.into_iter().map(|entry| Payload::of(entry.command)).collect();
         let inherited = log.len() as Index;
         let (held, asked) = (BTreeMap::new(), BTreeMap::new());
         let toy = Self { settings, log, commit: 0, held, asked, inherited };
@@ -145,6 +147,10 @@ impl Protocol for Toy {
         if self.leads() && self.asked.keys().any(|&index| index > self.commit) {
             self.send_entries(out);
         }
+    }
+
+    fn committed(&self, from: Index, to: Index) -> impl Iterator<Item = (Epoch, &Payload)> {
+        self.log[from as usize - 1..to as usize].iter().map(|payload| (EPOCH, payload))
     }
 
     fn status(&self) -> Status {

@@ -13,7 +13,7 @@ use super::{Happening, Judge, Writes};
 use crate::{
     draw::Draw,
     id::{Index, NodeId, RequestId},
-    protocol::{Ask, Effect, Input, Outbox, Protocol, When},
+    protocol::{Ask, Committed, Effect, Input, Outbox, Protocol, When},
     record::{SnapshotMeta, Write},
     storage::MemoryDisk,
     time::Time,
@@ -464,12 +464,17 @@ impl<P: Protocol> Cluster<P> {
                 self.happened.push(Happening::Persisted(id, writes));
             }
             Effect::Send { to, message, when } => self.send(id, to, message, when),
-            Effect::Apply { index, epoch, payload, request } => {
-                let node = self.node(id);
-                assert_eq!(index, node.applied + 1, "n{id} applies out of order");
-                node.applied = index;
-                self.judge.apply(id, index, &payload, request);
-                self.happened.push(Happening::Applied { node: id, index, epoch, payload, request });
+            Effect::Apply(applies) => {
+                let node = self.nodes.get_mut(&id).expect("it just did something");
+                let replica = node.replica.as_ref().expect("only a running replica applies");
+                for Committed { index, epoch, payload, request } in applies.entries(replica) {
+                    assert_eq!(index, node.applied + 1, "n{id} applies out of order");
+                    node.applied = index;
+                    self.judge.apply(id, index, payload, request);
+                    let payload = payload.clone();
+                    let applied = Happening::Applied { node: id, index, epoch, payload, request };
+                    self.happened.push(applied);
+                }
             }
             Effect::TakeSnapshot(meta) => self.take_snapshot(id, meta),
             Effect::SendSnapshot { to, snapshot } => self.send_snapshot(id, to, snapshot),

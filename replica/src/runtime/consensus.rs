@@ -8,8 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use consensus_core::{
-    Ask, Draw, Effect, Event, Index, Input, NodeId, Outbox, Outcome, Payload, Protocol, Refusal,
-    RequestId, SnapshotMeta, StateMachine as _, Status, When, Wire as _,
+    Applies, Ask, Committed, Draw, Effect, Event, Input, NodeId, Outbox, Outcome, Protocol,
+    Refusal, RequestId, SnapshotMeta, StateMachine as _, Status, When, Wire as _,
     history::{Applied, Observed, StateDigest},
     kv::KeyValue,
     session::Sessions,
@@ -306,9 +306,7 @@ impl<P: Protocol> Consensus<P> {
                 self.jobs.push(Job::Write(writes));
             }
             Effect::Send { to, message, when } => self.send(to, message, when),
-            Effect::Apply { index, epoch, payload, request } => {
-                self.apply(index, epoch, payload, request);
-            }
+            Effect::Apply(applies) => self.apply(applies),
             Effect::TakeSnapshot(meta) => self.take_snapshot(meta),
             Effect::Restore(base) => self.failure = self.restore(&base).err(),
             Effect::SendSnapshot { to, snapshot } => {
@@ -341,36 +339,34 @@ impl<P: Protocol> Consensus<P> {
         }
     }
 
-    fn apply(
-        &mut self,
-        index: Index,
-        epoch: consensus_core::Epoch,
-        payload: Payload,
-        request: Option<RequestId>,
-    ) {
-        let mut record = Applied {
-            node: self.around.node,
-            incarnation: self.around.incarnation,
-            index,
-            epoch,
-            digest: 0,
-            request: None,
-            fresh: false,
-        };
-        match payload.command() {
-            None => self.machine.skip(index),
-            Some(command) => {
-                record.digest = xxh3_64(command);
-                let applied = self.machine.apply(index, command);
-                record.request = applied.request;
-                record.fresh = applied.fresh;
-                if let Some(pending) = request.and_then(|request| self.requests.remove(&request)) {
-                    let _ = pending.answer.send(Answer::Applied(applied.reply));
+    fn apply(&mut self, applies: Applies) {
+        let Surroundings { node, incarnation, counters, .. } = &self.around;
+        for Committed { index, epoch, payload, request } in applies.entries(&self.protocol) {
+            let mut record = Applied {
+                node: *node,
+                incarnation: *incarnation,
+                index,
+                epoch,
+                digest: 0,
+                request: None,
+                fresh: false,
+            };
+            match payload.command() {
+                None => self.machine.skip(index),
+                Some(command) => {
+                    record.digest = xxh3_64(command);
+                    let applied = self.machine.apply(index, command);
+                    record.request = applied.request;
+                    record.fresh = applied.fresh;
+                    let waits = request.and_then(|request| self.requests.remove(&request));
+                    if let Some(pending) = waits {
+                        let _ = pending.answer.send(Answer::Applied(applied.reply));
+                    }
                 }
             }
+            counters.applied_total.add(1);
+            self.page.applied.push(record);
         }
-        self.around.counters.applied_total.add(1);
-        self.page.applied.push(record);
     }
 
     fn reply(&mut self, request: RequestId, outcome: Outcome) {

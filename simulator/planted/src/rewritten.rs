@@ -10,8 +10,8 @@ use std::{
 };
 
 use consensus_core::{
-    Disk, Effect, Event, Input, Outbox, Protocol, Role, Settings, SettingsError, Status, Time,
-    When, Write,
+    Applies, Disk, Effect, Epoch, Event, Index, Input, Outbox, Payload, Protocol, Role, Settings,
+    SettingsError, Status, Time, When, Write,
 };
 
 /// A way to rewrite what a protocol does. Whatever it does not change stays as it is.
@@ -78,9 +78,7 @@ impl<P: Protocol, R: Rewrite<P>> Rewritten<P, R> {
                     When::Durable => out.send(to, message),
                     When::Now => out.send_now(to, message),
                 },
-                Effect::Apply { index, epoch, payload, request } => {
-                    out.apply(index, epoch, payload, request);
-                }
+                Effect::Apply(Applies { from, to, requests }) => out.apply(from, to, requests),
                 Effect::TakeSnapshot(snapshot) => out.take_snapshot(snapshot),
                 Effect::SendSnapshot { to, snapshot } => out.send_snapshot(to, snapshot),
                 Effect::Restore(base) => out.restore(base),
@@ -136,6 +134,11 @@ impl<P: Protocol, R: Rewrite<P>> Protocol for Rewritten<P, R> {
 
     fn flush(&mut self, now: Time, out: &mut Outbox<Self>) {
         self.live(|inner, effects| inner.flush(now, effects), out);
+    }
+
+    /// Whoever broke applies nothing any more.
+    fn committed(&self, from: Index, to: Index) -> impl Iterator<Item = (Epoch, &Payload)> {
+        self.inner.iter().flat_map(move |inner| inner.committed(from, to))
     }
 
     fn status(&self) -> Status {

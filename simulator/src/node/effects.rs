@@ -1,11 +1,11 @@
 //! What becomes of a protocol's effects.
 
 use consensus_core::{
-    Effect, Epoch, Event as Noted, Index, NodeId, Outcome, Payload, Protocol, RequestId, Time,
-    When, Write, history::Applied,
+    Applies, Committed, Effect, Event as Noted, NodeId, Outcome, Protocol, RequestId, Time, When,
+    Write, history::Applied,
 };
 
-use super::{Incoming, Node, Pending};
+use super::{Incoming, Node, Pending, Running};
 use crate::{
     digest,
     event::{Answer, Local, Way},
@@ -22,9 +22,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             match effect {
                 Effect::Persist(batch) => self.persist(now, batch, around),
                 Effect::Send { to, message, when } => self.send(now, to, message, when, around),
-                Effect::Apply { index, epoch, payload, request } => {
-                    self.apply(now, index, epoch, payload, request, around);
-                }
+                Effect::Apply(applies) => self.apply(now, applies, around),
                 Effect::TakeSnapshot(snapshot) => self.take_snapshot(now, snapshot, around),
                 Effect::Restore(snapshot) => self.restore(&snapshot, around),
                 Effect::SendSnapshot { to, snapshot } => {
@@ -83,41 +81,34 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         }
     }
 
-    fn apply(
-        &mut self,
-        now: Time,
-        index: Index,
-        epoch: Epoch,
-        payload: Payload,
-        request: Option<RequestId>,
-        around: &mut Surroundings<P>,
-    ) {
+    fn apply(&mut self, now: Time, applies: Applies, around: &mut Surroundings<P>) {
         let running = self.running.as_mut().expect("only a running replica applies");
-        let mut applied = Applied {
-            node: self.id,
-            incarnation: self.incarnation,
-            index,
-            epoch,
-            digest: payload.command().map_or(0, |command| digest::of_bytes(command)),
-            request: None,
-            fresh: false,
-        };
-        let mut reply = None;
-        match payload.command() {
-            None => running.machine.skip(index),
-            Some(command) => {
-                let done = running.machine.apply(index, command);
-                applied.request = done.request;
-                applied.fresh = done.fresh;
-                reply = Some(done.reply);
+        let Running { protocol, machine, pending, .. } = running;
+        for Committed { index, epoch, payload, request } in applies.entries(protocol) {
+            let mut applied = Applied {
+                node: self.id,
+                incarnation: self.incarnation,
+                index,
+                epoch,
+                digest: payload.command().map_or(0, |command| digest::of_bytes(command)),
+                request: None,
+                fresh: false,
+            };
+            let mut reply = None;
+            match payload.command() {
+                None => machine.skip(index),
+                Some(command) => {
+                    let done = machine.apply(index, command);
+                    applied.request = done.request;
+                    applied.fresh = done.fresh;
+                    reply = Some(done.reply);
+                }
             }
-        }
-        around.recorder.applied(applied);
-        if let Some(request) = request
-            && let Some(pending) = running.pending.remove(&request)
-        {
-            let answer = reply.map_or(Answer::Unknown, Answer::Applied);
-            around.answer(now, pending.attempt, answer);
+            around.recorder.applied(applied);
+            if let Some(pending) = request.and_then(|request| pending.remove(&request)) {
+                let answer = reply.map_or(Answer::Unknown, Answer::Applied);
+                around.answer(now, pending.attempt, answer);
+            }
         }
     }
 
