@@ -44,8 +44,9 @@ impl MultiPaxos {
             self.standing = Standing::Follower(Follower::default());
             return self.arm_election(out);
         }
-        if self.waits_until.is_some() {
-            return self.arm_election(out); // it promises itself nothing either
+        if self.config.settings.leases && self.is_loyal() {
+            // It promises itself nothing either, whatever made it campaign so soon.
+            return self.arm_election(out);
         }
         out.note(Event::TimedOut { epoch: self.promised.epoch() });
         if let Standing::Candidate(_) = self.standing {
