@@ -273,7 +273,12 @@ impl<W: Watch> Trouble<W> {
     }
 
     fn propose(&mut self, draw: Draw) {
-        let Some(node) = self.some_leader(draw) else { return };
+        if let Some(node) = self.some_leader(draw) {
+            self.propose_at(node, draw);
+        }
+    }
+
+    fn propose_at(&mut self, node: NodeId, draw: Draw) {
         let count = 1 + draw.of("count").below(4);
         let commands = (0..count).map(|_| {
             self.commands += 1;
@@ -337,6 +342,10 @@ impl<W: Watch> Trouble<W> {
     fn depose(&mut self, draw: Draw) {
         let Some(leader) = self.some_leader(draw) else { return };
         let others: Vec<_> = self.cluster.ids().into_iter().filter(|&id| id != leader).collect();
+        if draw.of("with a lease").chance(0.5) {
+            self.cluster.timeout(leader, W::TIMERS.heartbeat);
+            self.cluster.stabilize(4, |_| true);
+        }
         for &other in &others {
             self.cluster.cut(leader, other);
             self.cluster.cut(other, leader);
@@ -347,6 +356,12 @@ impl<W: Watch> Trouble<W> {
         self.cluster.timeout(next, W::TIMERS.election);
         let rounds = draw.of("rounds").below(12) as usize;
         self.cluster.stabilize(rounds, |node| node != leader);
+        if draw.of("both serve").chance(0.5) {
+            self.propose_at(next, draw);
+            self.cluster.stabilize(8, |node| node != leader);
+            self.ask_read(leader, Consistency::Lease);
+            self.ask_read(leader, Consistency::Linearizable);
+        }
     }
 
     fn watch(&mut self) {
