@@ -11,6 +11,26 @@
 //! ```
 //!
 //! The arguments are the protocol, the number of entries, and the number of keys they are written to.
+//!
+//! # What it printed
+//!
+//! Ten million entries on 1000 keys, built with the development profile, on two cores that were busy
+//! with much else (so the times say little). Without snapshots each replica's log would hold ten
+//! million entries, about 1.9 GB as they are counted; with them:
+//!
+//! | after entries | Raft: RSS MiB, log entries | Multi-Paxos: RSS MiB, log entries |
+//! |---|---|---|
+//! | 1,000,000 | 348, 288,946 | 465, 302,377 |
+//! | 3,000,000 | 529, 411,891 | 495, 401,809 |
+//! | 5,000,000 | 718, 134,582 | 506, 121,719 |
+//! | 8,000,000 | 743, 104,642 | 520, 182,274 |
+//! | 10,000,000 | 741, 209,173 | 521, 180,025 |
+//!
+//! Both took 26 snapshots. The log is bounded by what leads to a snapshot and the margin. The memory of
+//! the process, three replicas and the client, rises in steps, whenever queues and copies of a state meet
+//! at a new worst moment, and not with the length of the log; over the last two million entries it did
+//! not rise any more. The leader's loop stood still for 138 us (Raft) and 281 us (Multi-Paxos) per
+//! snapshot, on average.
 
 use std::{
     collections::{BTreeMap, VecDeque},
