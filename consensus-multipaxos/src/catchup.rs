@@ -112,20 +112,20 @@ impl MultiPaxos {
         let Some(catchup) = self.catchup() else { return };
         let turn = catchup.turn;
         catchup.turn += 1;
-        if let Some(asked) = self.teacher(turn) {
+        let ring = self.teachers();
+        if let Some(&asked) = ring.get(turn % ring.len().max(1)) {
             out.send_now(asked, Message::Learn(Learn { from: missing }));
         }
     }
 
-    /// Who is asked at this turn: the others from the next one on, so that several laggards ask
+    /// Who is asked, in turn: the others from the next one on, so that several laggards ask
     /// several of them; and last the leader.
-    fn teacher(&self, turn: usize) -> Option<NodeId> {
+    fn teachers(&self) -> Vec<NodeId> {
         let (me, leader) = (self.membership.me(), self.leader().filter(|_| !self.leads()));
         let after = self.membership.peers().filter(|&peer| me < peer);
         let before = self.membership.peers().filter(|&peer| peer < me);
         let others = after.chain(before).filter(|&peer| Some(peer) != leader);
-        let ring: Vec<_> = others.chain(leader).collect();
-        ring.get(turn % ring.len().max(1)).copied()
+        others.chain(leader).collect()
     }
 
     /// What this replica knows that it lacks, if there is somebody to tell it so.
@@ -186,7 +186,7 @@ impl MultiPaxos {
     /// An answer that tells nothing new: it promises a snapshot, or the next one is asked at once,
     /// until everybody was.
     fn no_values_came(&mut self, from: NodeId, learned: &Learned, out: &mut Out) {
-        let (missing, peers) = (self.chosen_to + 1, self.membership.peers().count());
+        let (missing, teachers) = (self.chosen_to + 1, self.teachers().len().max(1));
         let Some(catchup) = self.catchup() else { return };
         if missing > catchup.told || missing != catchup.missing {
             return;
@@ -195,7 +195,7 @@ impl MultiPaxos {
             if catchup.sender.is_none_or(|(sender, _)| sender == from) {
                 catchup.sender = Some((from, PATIENCE));
             }
-        } else if catchup.sender.is_none() && !catchup.turn.is_multiple_of(peers) {
+        } else if catchup.sender.is_none() && !catchup.turn.is_multiple_of(teachers) {
             self.ask_next(out);
         }
     }

@@ -20,7 +20,7 @@ use consensus_core::{
 
 use crate::{
     catchup::Catchup,
-    message::{Message, Nack, PreCampaign, PreCampaignReply, Prepare, Promise},
+    message::{Learn, Message, Nack, PreCampaign, PreCampaignReply, Prepare, Promise},
     record::{Ballot, PValue},
     replica::{
         Candidate, Follower, Lagging, Leader, MultiPaxos, Out, PreCandidate, Proposal, Standing,
@@ -33,6 +33,16 @@ use crate::{
 /// eight times its width.
 const MAX_DEFEATS: u32 = 3;
 
+/// Why a replica campaigns.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) enum Cause {
+    /// It heard of no leader for an election timeout.
+    #[default]
+    Timeout,
+    /// The leader hands over to it.
+    Transfer,
+}
+
 impl MultiPaxos {
     /// No leader was heard of for an election timeout.
     pub(crate) fn election_timeout(&mut self, out: &mut Out) {
@@ -42,7 +52,8 @@ impl MultiPaxos {
         if !self.membership.is_acceptor(self.membership.me()) {
             // It only learns, and knows of no leader any more.
             self.standing = Standing::Follower(Follower::default());
-            return self.arm_election(out);
+            self.arm_election(out);
+            return self.doubt_transfer(out);
         }
         if self.config.settings.leases && self.is_loyal() {
             // It promises itself nothing either, whatever made it campaign so soon.
@@ -52,11 +63,12 @@ impl MultiPaxos {
         if let Standing::Candidate(_) = self.standing {
             out.note(Event::SteppedDown { epoch: self.promised.epoch() });
         }
+        self.doubt_transfer(out);
         self.arm_election(out);
         if self.config.settings.pre_vote {
             self.ask_pre_campaign(out);
         } else {
-            self.campaign(out);
+            self.campaign(Cause::Timeout, out);
         }
     }
 
@@ -70,14 +82,18 @@ impl MultiPaxos {
         // It answers itself at once: the answer promises nothing.
         let candidate = PreCandidate { asked: ballot, tally: Tally::new() };
         self.standing = Standing::PreCandidate(candidate);
-        let reply = PreCampaignReply { ballot, granted: true, promised: self.promised };
+        let promised = self.promised;
+        let reply = PreCampaignReply { ballot, granted: true, promised, chosen_to: 0 };
         self.receive_pre_campaign_reply(self.membership.me(), reply, out);
     }
 
     /// Would this replica follow the sender? Any replica may lead, whatever it lacks: it will learn.
     pub(crate) fn receive_pre_campaign(&mut self, from: NodeId, ask: PreCampaign, out: &mut Out) {
         let granted = !self.is_loyal();
-        let reply = PreCampaignReply { ballot: ask.ballot, granted, promised: self.promised };
+        // Who asks may not know who decides by now, or that it is out.
+        let chosen_to = if self.membership.has_changed() { self.chosen_to } else { 0 };
+        let promised = self.promised;
+        let reply = PreCampaignReply { ballot: ask.ballot, granted, promised, chosen_to };
         out.send_now(from, Message::PreCampaignReply(reply));
     }
 
@@ -89,13 +105,20 @@ impl MultiPaxos {
         out: &mut Out,
     ) {
         self.highest_seen = self.highest_seen.max(reply.promised);
+        if reply.chosen_to > self.chosen_to && self.leader().is_none() {
+            out.send_now(from, Message::Learn(Learn { from: self.chosen_to + 1 }));
+        }
         let Standing::PreCandidate(candidate) = &mut self.standing else { return };
         if reply.ballot != candidate.asked {
             return;
         }
         candidate.tally.count(from, reply.granted);
+        if !self.membership.is_acceptor(self.membership.me()) {
+            self.standing = Standing::Follower(Follower::default());
+            return; // it was told that it is out
+        }
         match self.membership.verdict(&candidate.tally) {
-            Verdict::Won => self.campaign(out),
+            Verdict::Won => self.campaign(Cause::Timeout, out),
             Verdict::Lost => self.standing = Standing::Follower(Follower::default()),
             Verdict::Open => {}
         }
@@ -104,11 +127,11 @@ impl MultiPaxos {
     /// Phase 1a: makes a ballot of its own, higher than any it heard of, and asks for the promise
     /// of it, for all slots at once. The questions wait until the ballot is on disk, so that no
     /// crash makes it again, and so does its own promise.
-    fn campaign(&mut self, out: &mut Out) {
+    pub(crate) fn campaign(&mut self, cause: Cause, out: &mut Out) {
         let me = self.membership.me();
         let ballot = self.next_ballot();
         self.promise(ballot);
-        self.standing = Standing::Candidate(Candidate::default());
+        self.standing = Standing::Candidate(Candidate { cause, ..Candidate::default() });
         self.save(out);
         out.note(Event::Campaigning { epoch: ballot.epoch() });
         out.note(Event::Voted { epoch: ballot.epoch(), candidate: me });
@@ -122,7 +145,10 @@ impl MultiPaxos {
     }
 
     /// Phase 1b: promises, or not: never below an earlier promise. While a leader is heard of, the
-    /// question is disregarded.
+    /// question is disregarded, unless that leader handed over to the candidate.
+    ///
+    /// Whoever is no member promises like any other: its own log may be the one that is behind, and
+    /// the candidate counts only promises of those who decide.
     ///
     /// A Prepare under the ballot promised already was repeated, or asks for the rest of an answer.
     /// Where values were asked for that only the snapshot holds, the promise says so: left out, they
@@ -137,7 +163,7 @@ impl MultiPaxos {
             return self.refuse_ballot(from, ballot, out);
         }
         if ballot > self.promised {
-            if self.is_loyal() {
+            if self.is_loyal() && !prepare.transfer {
                 return self.refuse(format!("a promise to {from}: a leader is heard of"), out);
             }
             self.become_follower(ballot, None, out);
@@ -173,11 +199,16 @@ impl MultiPaxos {
         }
         *told = next.map_or(Index::MAX, |next| next - 1).max(*told);
         if *told < Index::MAX {
-            let rest = Prepare { ballot: self.promised, from: known.max(*told) + 1 };
+            let from_slot = known.max(*told) + 1;
+            let rest = Prepare { ballot: self.promised, from: from_slot, transfer: false };
             // The ballot is on disk: a promise of it came back. A campaign that moves is not given
             // up.
             out.send_now(from, Message::Prepare(rest));
             return self.arm_election(out);
+        }
+        if !self.membership.is_acceptor(self.membership.me()) {
+            // The promises told it that it is out.
+            return self.become_follower(self.promised, None, out);
         }
         self.ask_promises(out);
         if self.is_promised() {
@@ -196,9 +227,10 @@ impl MultiPaxos {
         needed.extend(told.into_iter().flat_map(|configuration| configuration.voters));
         needed.remove(&self.membership.me());
         let Standing::Candidate(candidate) = &mut self.standing else { return };
+        let transfer = candidate.cause == Cause::Transfer;
         for peer in needed {
             if candidate.asked.insert(peer) {
-                out.send(peer, Message::Prepare(Prepare { ballot, from }));
+                out.send(peer, Message::Prepare(Prepare { ballot, from, transfer }));
             }
         }
     }
@@ -279,6 +311,12 @@ impl MultiPaxos {
             window: VecDeque::new(),
             offered: self.chosen_to,
             progress,
+            changing: None,
+            next_configuration: None,
+            coming: None,
+            secured: 0,
+            asked: 0,
+            transfer: None,
             uncommitted_bytes: 0,
             reads: ReadRounds::default(),
             lease: Lease::default(),
@@ -286,9 +324,7 @@ impl MultiPaxos {
         out.note(Event::Elected { epoch: ballot.epoch() });
         out.cancel_timer(Timer::Election);
         Self::arm(Timer::Heartbeat, self.config.settings.heartbeat_interval, out);
-        if self.config.settings.check_quorum {
-            Self::arm(Timer::Quorum, self.config.settings.election_timeout.start, out);
-        }
+        Self::arm(Timer::Quorum, self.config.settings.election_timeout.start, out);
         self.take_over(out);
         self.catch_up(out);
     }
@@ -307,15 +343,18 @@ impl MultiPaxos {
         }
         self.apply_committed(out);
         if let Some(lagging) = self.leading().and_then(|leader| leader.lagging.take()) {
-            if !self.suffice(|node| lagging.promises.contains(&node), &lagging.recovered) {
+            let is_out = !self.membership.is_acceptor(self.membership.me());
+            if is_out || !self.suffice(|n| lagging.promises.contains(&n), &lagging.recovered) {
                 return self.become_follower(self.promised, None, out);
             }
             let (first, last) = (self.chosen_to + 1, self.log.last());
+            let coming = self.membership.coming();
             let recovered_to = lagging.recovered.last_key_value().map_or(0, |(&slot, _)| slot);
             let Some(leader) = self.leading() else { return };
             leader.inherited_to = last.max(recovered_to).max(first);
             leader.inherited = lagging.recovered;
             leader.offered = first - 1;
+            leader.coming = coming;
         }
         self.propose_inherited();
     }
@@ -391,15 +430,18 @@ impl MultiPaxos {
     }
 
     /// Gives up leading if no quorum was heard of for an election timeout: a leader that is cut off
-    /// must not keep clients waiting, nor followers that hear it and cannot answer.
+    /// must not keep clients waiting, nor followers that hear it and cannot answer. It is also the tick
+    /// by which newcomers are measured.
     pub(crate) fn quorum_timeout(&mut self, out: &mut Out) {
         let Standing::Leader(leader) = &mut self.standing else { return };
         let unheard = |node| leader.progress.iter().any(|peer| peer.peer == node && !peer.heard);
-        if !self.membership.accepted_by(|node| !unheard(node)) {
+        let has_quorum = self.membership.accepted_by(|node| !unheard(node));
+        if self.config.settings.check_quorum && !has_quorum {
             return self.become_follower(self.promised, None, out);
         }
-        leader.progress.iter_mut().for_each(|peer| peer.heard = false);
+        leader.tick();
         Self::arm(Timer::Quorum, self.config.settings.election_timeout.start, out);
+        self.transfer_by_priority(out);
     }
 
     /// No leader was heard of for the shortest election timeout: others may have the promise.
@@ -421,6 +463,7 @@ impl MultiPaxos {
         }
         if ballot > self.promised || self.leader().is_none() {
             self.become_follower(ballot, Some(leader), out);
+            self.conclude_transfer(out);
         }
         let loyal = self.is_sticky();
         self.defeats = 0;
@@ -461,6 +504,8 @@ impl MultiPaxos {
         out.cancel_timer(Timer::Heartbeat);
         out.cancel_timer(Timer::Quorum);
         self.arm_election(out);
+        self.abandon_change(reign.changing, leader, out);
+        self.hand_over(reign.transfer, out);
         for request in reign.window.iter().filter_map(|proposal| proposal.request) {
             out.reply(request, Outcome::Unknown);
         }
@@ -487,7 +532,8 @@ impl MultiPaxos {
 
     /// Arms the election timer; each time another draw, so that proposers seldom duel.
     pub(crate) fn arm_election(&self, out: &mut Out) {
-        out.set_timer(Timer::Election, self.config.settings.election_timeout.clone());
+        let voters = self.membership.latest();
+        out.set_timer(Timer::Election, self.config.settings.election_timeout_among(voters));
     }
 
     /// Rearms a follower's timers, once per flush, if the leader was heard of.

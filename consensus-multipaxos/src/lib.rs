@@ -75,6 +75,7 @@ pub mod record;
 pub mod replica;
 mod replication;
 mod snapshot;
+mod transfer;
 
 pub use message::Message;
 pub use record::Record;

@@ -38,6 +38,10 @@ pub struct PreCampaignReply {
     /// if it never promised any.
     #[prost(message, required, tag = "3")]
     pub promised: Ballot,
+    /// How much the sender knows chosen, if the members ever changed: whoever asks may not know who
+    /// decides by now. Zero otherwise.
+    #[prost(uint64, tag = "4")]
+    pub chosen_to: Index,
 }
 
 /// Phase 1a: "promise me this ballot, for every slot at once, and tell me what you accepted."
@@ -52,6 +56,10 @@ pub struct Prepare {
     /// The first slot whose accepted value the sender needs: it knows what is chosen before.
     #[prost(uint64, tag = "2")]
     pub from: Index,
+    /// Whether the leader told the candidate to campaign ([`TimeoutNow`]): then whoever hears of that
+    /// leader may promise all the same.
+    #[prost(bool, tag = "3")]
+    pub transfer: bool,
 }
 
 /// Phase 1b: "I accept nothing under a lower ballot any more; this I accepted so far."
@@ -204,6 +212,39 @@ pub struct ReadIndexReply {
     pub chosen_to: Index,
 }
 
+/// "Every slot up to here is chosen. Say so, once you hold all of it on disk." A leader asks newcomers,
+/// to see how they catch up; the acceptors of a new configuration, before those they replace may go;
+/// and whom it hands over to.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct Secure {
+    /// The leader's ballot.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// The slot.
+    #[prost(uint64, tag = "2")]
+    pub to: Index,
+}
+
+/// "I hold every choice up to here on disk, and promised your ballot." Sent once it is so.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct Secured {
+    /// The leader's ballot.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+    /// The slot.
+    #[prost(uint64, tag = "2")]
+    pub to: Index,
+}
+
+/// Tells a follower to campaign at once: the leader hands over to it (Raft dissertation §3.10; the
+/// name is from there).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct TimeoutNow {
+    /// The leader's ballot.
+    #[prost(message, required, tag = "1")]
+    pub ballot: Ballot,
+}
+
 /// Any message.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Oneof)]
 pub enum Message {
@@ -246,12 +287,21 @@ pub enum Message {
     /// See [`ReadIndexReply`].
     #[prost(message, tag = "13")]
     ReadIndexReply(ReadIndexReply),
+    /// See [`Secure`].
+    #[prost(message, tag = "14")]
+    Secure(Secure),
+    /// See [`Secured`].
+    #[prost(message, tag = "15")]
+    Secured(Secured),
+    /// See [`TimeoutNow`].
+    #[prost(message, tag = "16")]
+    TimeoutNow(TimeoutNow),
 }
 
 /// The frame of a message on the wire.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Frame {
-    #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16")]
     message: Option<Message>,
 }
 
@@ -271,7 +321,7 @@ impl Validate for Message {
         match self {
             Self::PreCampaign(PreCampaign { ballot }) => ballot.validate(),
             Self::PreCampaignReply(answer) => answer.validate(),
-            Self::Prepare(Prepare { ballot, from }) => {
+            Self::Prepare(Prepare { ballot, from, .. }) => {
                 ballot.validate()?;
                 validate_slot(*from)
             }
@@ -295,6 +345,11 @@ impl Validate for Message {
                 ballot.validate()?;
                 validate_numbers(&[*question, *chosen_to])
             }
+            Self::Secure(Secure { ballot, to }) | Self::Secured(Secured { ballot, to }) => {
+                ballot.validate()?;
+                validate_numbers(&[*to])
+            }
+            Self::TimeoutNow(TimeoutNow { ballot }) => ballot.validate(),
             Self::Learn(Learn { from }) => validate_slot(*from),
             Self::Learned(learned) => learned.validate(),
         }
@@ -304,6 +359,7 @@ impl Validate for Message {
 impl Validate for PreCampaignReply {
     fn validate(&self) -> Result<(), DecodeError> {
         self.ballot.validate()?;
+        validate_numbers(&[self.chosen_to])?;
         if self.promised.is_nobodys() { Ok(()) } else { self.promised.validate() }
     }
 }

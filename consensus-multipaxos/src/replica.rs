@@ -6,19 +6,21 @@ use std::{
 };
 
 use consensus_core::{
-    Ask, Disk, Epoch, Index, Input, Lease, NodeId, Outbox, Payload, Protocol, ReadQuestions,
-    ReadRounds, Refusal, RequestId, Role, Settings, SettingsError, Status, Time, Write,
+    Ask, Configuration, Disk, Epoch, Index, Input, Lease, NodeId, Outbox, Payload, Protocol,
+    ReadQuestions, ReadRounds, RequestId, Role, Settings, SettingsError, Status, Time, Write,
     event::Event, quorum::Tally,
 };
 
 use crate::{
     catchup::Catchup,
+    election::Cause,
     log::{BatchLimit, Log},
-    membership::{Membership, Rules},
+    membership::{Changing, Membership, Rules},
     message::{MAX_VALUES, MAX_VALUES_BYTES, Message},
     record::{Ballot, Hard, PValue, Record, recover},
     replication::{Acknowledgement, Progress},
     snapshot::Snapshots,
+    transfer::Transfer,
 };
 
 /// Where this protocol puts its effects.
@@ -42,6 +44,8 @@ pub enum Timer {
     Heartbeat,
     /// The leader: has a quorum been heard of since the last time?
     Quorum,
+    /// The leader: whoever it hands over to should lead by now.
+    Transfer,
     /// A follower: no leader was heard of for the shortest election timeout, so it is no longer
     /// bound to refuse others its promise.
     Loyalty,
@@ -84,6 +88,8 @@ pub struct MultiPaxos {
     pub(crate) chosen_to: Index,
     /// The last slot handed to the state machine; equal to `chosen_to` after each flush.
     pub(crate) applied: Index,
+    /// Who asked for a hand-over that ended this replica's reign, until another leads.
+    pub(crate) handed_over: Option<RequestId>,
     /// When the next snapshot is due.
     pub(crate) snapshots: Snapshots,
     /// Until when it promises nobody anything, for it may have acknowledged a leader's round before it
@@ -119,6 +125,8 @@ pub(crate) struct Follower {
     pub acknowledgement: Option<Acknowledgement>,
     /// The latest read round that was received since the last flush: an acknowledgement is due.
     pub round: Option<u64>,
+    /// The leader wants to hear when every choice up to here is on disk.
+    pub secure: Option<Index>,
     /// What it knows of chosen slots that it lacks.
     pub catchup: Catchup,
 }
@@ -135,6 +143,8 @@ pub(crate) struct PreCandidate {
 /// What a candidate knows; all of it ends with the ballot.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(crate) struct Candidate {
+    /// Why it campaigns.
+    pub cause: Cause,
     /// Up to which slot each promise was told; [`Index::MAX`] once it was told completely. Its own
     /// counts only once that is on disk.
     pub promises: BTreeMap<NodeId, Index>,
@@ -180,6 +190,19 @@ pub(crate) struct Leader {
     pub offered: Index,
     /// What it knows of each peer, in ascending.
     pub progress: Vec<Progress>,
+    /// The change of the members that it was asked for.
+    pub changing: Option<Changing>,
+    /// The configuration that it will propose as soon as the window has room.
+    pub next_configuration: Option<Configuration>,
+    /// The first slot of the configuration decided last, until a quorum of that knows everything
+    /// before it.
+    pub coming: Option<Index>,
+    /// Up to where it holds every choice on its own disk, as far as it was of interest.
+    pub secured: Index,
+    /// Up to where it was of interest.
+    pub asked: Index,
+    /// To whom it hands over.
+    pub transfer: Option<Transfer>,
     /// The command bytes of the proposals in the window.
     pub uncommitted_bytes: usize,
     /// The reads that wait.
@@ -249,6 +272,7 @@ impl Protocol for MultiPaxos {
             log: recovered.log,
             chosen_to: recovered.hard.chosen_to,
             applied: 0,
+            handed_over: None,
             snapshots: Snapshots::default(),
             waits_until: None,
             questions: ReadQuestions::new(incarnation),
@@ -270,6 +294,7 @@ impl Protocol for MultiPaxos {
             Input::Timeout(Timer::Election) => self.election_timeout(out),
             Input::Timeout(Timer::Heartbeat) => self.heartbeat_timeout(now, out),
             Input::Timeout(Timer::Quorum) => self.quorum_timeout(out),
+            Input::Timeout(Timer::Transfer) => self.transfer_timeout(out),
             Input::Timeout(Timer::Loyalty) => self.loyalty_timeout(),
             Input::Ask { request, ask: Ask::Propose(command) } => {
                 self.propose(request, command, out);
@@ -277,12 +302,10 @@ impl Protocol for MultiPaxos {
             Input::Ask { request, ask: Ask::Read(consistency) } => {
                 self.read(request, consistency, out);
             }
-            Input::Ask { request, ask: Ask::Reconfigure(_) } => {
-                out.refuse(request, Refusal::Unsupported("a change of the members"));
+            Input::Ask { request, ask: Ask::Reconfigure(change) } => {
+                self.reconfigure(request, &change, out);
             }
-            Input::Ask { request, ask: Ask::Transfer(_) } => {
-                out.refuse(request, Refusal::Unsupported("a transfer of leadership"));
-            }
+            Input::Ask { request, ask: Ask::Transfer(to) } => self.transfer(request, to, out),
             Input::Compacted(snapshot) => self.compacted(snapshot, out),
             Input::Staged { from, snapshot } => self.staged(from, snapshot, out),
             Input::Suspected { .. } => {}
@@ -291,9 +314,12 @@ impl Protocol for MultiPaxos {
 
     fn flush(&mut self, now: Time, out: &mut Out) {
         self.advance_commit(out);
+        self.advance_change(out);
+        self.advance_transfer(out);
         self.save(out);
         self.acknowledge(out);
         self.acknowledge_reads(out);
+        self.acknowledge_secure(out);
         self.replicate(out);
         self.apply_committed(out);
         self.serve_reads(now, out);
@@ -307,7 +333,6 @@ impl Protocol for MultiPaxos {
     }
 
     fn status(&self) -> Status {
-        let governing = self.membership.governing(self.chosen_to + 1);
         Status {
             node: self.membership.me(),
             role: self.role(),
@@ -316,8 +341,8 @@ impl Protocol for MultiPaxos {
             commit: self.chosen_to,
             last: self.log.last(),
             first: self.log.dropped_to() + 1,
-            members: governing.voters.clone(),
-            learners: governing.learners.clone(),
+            members: self.membership.voters(),
+            learners: self.membership.learners(),
             changing: self.is_changing(),
         }
     }
@@ -339,6 +364,9 @@ impl MultiPaxos {
             Message::Nack(nack) => self.receive_nack(nack, out),
             Message::Learn(learn) => self.receive_learn(from, learn, out),
             Message::Learned(learned) => self.receive_learned(from, learned, out),
+            Message::Secure(ask) => self.receive_secure(from, ask, out),
+            Message::Secured(secured) => self.receive_secured(from, secured),
+            Message::TimeoutNow(told) => self.receive_timeout_now(from, told, out),
             Message::ReadRound(round) => self.receive_read_round(from, round, out),
             Message::ReadAck(ack) => self.receive_read_ack(from, ack, out),
             Message::ReadIndex(ask) => self.receive_read_index(from, ask),

@@ -19,9 +19,10 @@ use consensus_core::{
 
 use crate::{
     log::MAX_AHEAD,
+    membership::{Changing, Stage},
     message::{Accept, Accepted, Message, ReadRound},
     record::{Ballot, PValue},
-    replica::{MultiPaxos, Out, Proposal, Standing, Timer},
+    replica::{Leader, MultiPaxos, Out, Proposal, Standing, Timer},
 };
 
 /// What a leader knows of one peer.
@@ -38,8 +39,16 @@ pub(crate) struct Progress {
     pub settled: Index,
     /// Whether it promised this leader's ballot, on disk.
     pub promised: bool,
+    /// The highest slot that it accepted under it.
+    pub accepted_to: Index,
+    /// Up to where it said that it holds every choice, on disk.
+    pub secured: Index,
+    /// Up to where it was asked to say so.
+    pub asked: Index,
     /// Whether it was heard of since the last check of the quorum.
     pub heard: bool,
+    /// Whether it was heard of between the two checks before.
+    pub heard_before: bool,
     /// The latest read round that it acknowledged.
     pub read_acked: u64,
 }
@@ -53,6 +62,10 @@ impl Progress {
             probe: None,
             settled: next,
             promised: false,
+            accepted_to: 0,
+            secured: 0,
+            asked: 0,
+            heard_before: false,
             heard: false,
             read_acked: 0,
         }
@@ -158,10 +171,36 @@ pub(crate) struct Acknowledgement {
     pub to: Index,
 }
 
+impl Leader {
+    /// What it knows of a peer.
+    pub fn peer(&self, peer: NodeId) -> Option<&Progress> {
+        self.progress.iter().find(|progress| progress.peer == peer)
+    }
+
+    /// It is of no interest any more who holds what.
+    pub fn ask_no_more(&mut self) {
+        self.progress.iter_mut().for_each(|peer| peer.asked = 0);
+    }
+
+    /// An election timeout has passed.
+    pub fn tick(&mut self) {
+        let Self { changing, progress, .. } = self;
+        if let Some(Changing { stage: Stage::CatchingUp(promotion), .. }) = changing {
+            promotion.tick(|node| progress.iter().any(|peer| peer.peer == node && peer.heard));
+        }
+        for peer in progress {
+            peer.heard_before = std::mem::take(&mut peer.heard);
+        }
+    }
+}
+
 impl MultiPaxos {
     /// Gives a command the leader's next slot; the next flush sends it on its way.
     pub(crate) fn propose(&mut self, request: RequestId, command: Command, out: &mut Out) {
         let refusal = match &self.standing {
+            Standing::Leader(leader) if leader.transfer.is_some() => {
+                leader.transfer.map(|transfer| Refusal::Transferring(transfer.to))
+            }
             Standing::Leader(leader) if command.len() <= MAX_COMMAND_BYTES => {
                 let entries = self.proposed_to() - self.chosen_to;
                 let bytes = leader.uncommitted_bytes;
@@ -184,6 +223,15 @@ impl MultiPaxos {
         }
         out.note(Event::Proposed { request, index: slot, epoch: ballot.epoch() });
         self.put(PValue { slot, ballot, value: Payload::of(command) });
+    }
+
+    /// Proposes a value of the leader's own: a configuration, or a no-op.
+    pub(crate) fn propose_value(&mut self, value: Payload) {
+        let (slot, ballot) = (self.proposed_to() + 1, self.promised);
+        if let Some(leader) = self.leading() {
+            leader.window.push_back(Proposal::default());
+            self.put(PValue { slot, ballot, value });
+        }
     }
 
     /// Phase 2a: proposes to each peer what it was not offered yet, as far as the flow control lets
@@ -224,6 +272,8 @@ impl MultiPaxos {
             let message = ReadRound { ballot, round, chosen_to: Some(chosen_to) };
             out.send_now(peer.peer, Message::ReadRound(message));
         }
+        self.repeat_secure(out);
+        self.repeat_transfer(out);
         self.bear_lagging(out);
     }
 
@@ -320,6 +370,7 @@ impl MultiPaxos {
         let mut lost = None;
         if let Some(peer) = leader.progress.iter_mut().find(|peer| peer.peer == from) {
             (peer.heard, peer.promised) = (true, true);
+            peer.accepted_to = peer.accepted_to.max(accepted.to);
             lost = peer.inflight.acknowledge(accepted.from, accepted.to);
         }
         let bit = self.membership.bit(from);
@@ -398,7 +449,8 @@ impl MultiPaxos {
         }
         assert!(to <= self.log.last(), "nothing is known chosen that the log lacks");
         let from = self.chosen_to + 1;
-        let holds_command = |slot| self.log.get(slot).is_some_and(|slot| !slot.value.is_noop());
+        let holds_command =
+            |slot| self.log.get(slot).is_some_and(|slot| slot.value.command().is_some());
         let has_command = (from..=to).any(holds_command);
         self.chosen_to = to;
         out.note(Event::Committed { epoch: self.promised.epoch(), from, to, has_command });

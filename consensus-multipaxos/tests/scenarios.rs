@@ -2,7 +2,7 @@
 //! happens into them anew; then read the difference).
 
 use consensus_core::{
-    NodeId, Payload, Write,
+    Configuration, NodeId, Payload, Write,
     transcript::{Runner, Script, Writes},
 };
 use consensus_multipaxos::{
@@ -20,13 +20,14 @@ impl Script for PaxosScript {
             "election" => Some(Timer::Election),
             "heartbeat" => Some(Timer::Heartbeat),
             "quorum" => Some(Timer::Quorum),
+            "transfer" => Some(Timer::Transfer),
             "loyalty" => Some(Timer::Loyalty),
             _ => None,
         }
     }
 
     /// `seed n1 [promised=ROUND.NODE] [chosen_to=SLOT] [SLOT@ROUND.NODE[=COMMAND]]...`; no command is
-    /// a no-op.
+    /// a no-op, and `SLOT@ROUND.NODE=/1-2-3` a configuration.
     fn seed(words: &[&str], named: &[(&str, &str)]) -> Result<Writes<MultiPaxos>, String> {
         let mut hard = Hard::default();
         let mut pvalues = Vec::new();
@@ -37,7 +38,7 @@ impl Script for PaxosScript {
             match key {
                 "promised" => hard.promised = ballot(value)?,
                 "chosen_to" => hard.chosen_to = number(value)?,
-                _ => pvalues.push(pvalue(key, Payload::of(value.to_owned().into()))?),
+                _ => pvalues.push(pvalue(key, content(value)?)?),
             }
         }
         let accepted = pvalues.into_iter().map(Record::Accepted);
@@ -50,9 +51,19 @@ impl Script for PaxosScript {
             Message::PreCampaignReply(m) => {
                 let answer = if m.granted { "yes" } else { "no" };
                 let promised = text(m.promised);
-                format!("PreCampaignReply {} {answer}, promised {promised}", text(m.ballot))
+                let told = match m.chosen_to {
+                    0 => String::new(),
+                    to => format!(", chosen to {to}"),
+                };
+                format!("PreCampaignReply {} {answer}, promised {promised}{told}", text(m.ballot))
             }
-            Message::Prepare(m) => format!("Prepare {} from {}", text(m.ballot), m.from),
+            Message::Prepare(m) => {
+                let why = if m.transfer { ", by hand-over" } else { "" };
+                format!("Prepare {}{why} from {}", text(m.ballot), m.from)
+            }
+            Message::Secure(m) => format!("Secure {} to {}", text(m.ballot), m.to),
+            Message::Secured(m) => format!("Secured {} to {}", text(m.ballot), m.to),
+            Message::TimeoutNow(m) => format!("TimeoutNow {}", text(m.ballot)),
             Message::Promise(m) => {
                 let next = m.next.map_or(String::new(), |next| format!(", more from {next}"));
                 let (ballot, values) = (text(m.ballot), pvalues(&m.values));
@@ -117,9 +128,10 @@ fn pvalues(values: &[PValue]) -> String {
 }
 
 fn payload(value: &Payload) -> String {
-    match value.command() {
-        None => "no-op".into(),
-        Some(command) => String::from_utf8_lossy(command).into_owned(),
+    match (value.command(), value.configuration()) {
+        (Some(command), _) => String::from_utf8_lossy(command).into_owned(),
+        (_, Some(configuration)) => format!("[{configuration}]"),
+        (None, None) => "no-op".into(),
     }
 }
 
@@ -133,6 +145,20 @@ fn ballot(word: &str) -> Result<Ballot, String> {
 fn pvalue(place: &str, value: Payload) -> Result<PValue, String> {
     let (slot, under) = place.split_once('@').ok_or_else(|| format!("no disk holds {place}"))?;
     Ok(PValue { slot: number(slot)?, ballot: ballot(under)?, value })
+}
+
+/// A command, or `/VOTERS[/LEARNERS]`, each as 1-2-3.
+fn content(word: &str) -> Result<Payload, String> {
+    let Some(lists) = word.strip_prefix('/') else {
+        return Ok(Payload::of(word.to_owned().into()));
+    };
+    let nodes = |list: &str| {
+        let words = list.split('-').filter(|word| !word.is_empty());
+        words.map(|word| number(word).map(NodeId)).collect::<Result<Vec<_>, String>>()
+    };
+    let (voters, learners) = lists.split_once('/').unwrap_or((lists, ""));
+    let (voters, learners) = (nodes(voters)?, nodes(learners)?);
+    Ok(Payload::configure(Configuration { voters, learners, ..Configuration::default() }))
 }
 
 fn number(word: &str) -> Result<u64, String> {

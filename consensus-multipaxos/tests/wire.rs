@@ -6,7 +6,7 @@ use consensus_multipaxos::{
     Message, Record,
     message::{
         Accept, Accepted, Learn, Learned, MAX_VALUES, Nack, PreCampaign, PreCampaignReply, Prepare,
-        Promise, ReadAck, ReadIndex, ReadIndexReply, ReadRound,
+        Promise, ReadAck, ReadIndex, ReadIndexReply, ReadRound, Secure, Secured, TimeoutNow,
     },
     record::{Ballot, PValue},
 };
@@ -42,14 +42,18 @@ fn messages() -> impl Strategy<Value = Message> {
     let last = |values: &[PValue]| values.last().map_or(0, |pvalue| pvalue.slot);
     prop_oneof![
         ballots().prop_map(|ballot| Message::PreCampaign(PreCampaign { ballot })),
-        (ballots(), any::<bool>(), prop::option::of(ballots())).prop_map(
-            |(ballot, granted, promised)| {
+        (ballots(), any::<bool>(), prop::option::of(ballots()), 0u64..1_000).prop_map(
+            |(ballot, granted, promised, chosen_to)| {
                 let promised = promised.unwrap_or_default();
-                Message::PreCampaignReply(PreCampaignReply { ballot, granted, promised })
+                Message::PreCampaignReply(PreCampaignReply { ballot, granted, promised, chosen_to })
             }
         ),
-        (ballots(), 1u64..1_000)
-            .prop_map(|(ballot, from)| Message::Prepare(Prepare { ballot, from })),
+        (ballots(), 1u64..1_000, any::<bool>()).prop_map(|(ballot, from, transfer)| {
+            Message::Prepare(Prepare { ballot, from, transfer })
+        }),
+        (ballots(), 0u64..1_000).prop_map(|(ballot, to)| Message::Secure(Secure { ballot, to })),
+        (ballots(), 0u64..1_000).prop_map(|(ballot, to)| Message::Secured(Secured { ballot, to })),
+        ballots().prop_map(|ballot| Message::TimeoutNow(TimeoutNow { ballot })),
         (ballots(), pvalues(1), 0u64..2_000, any::<bool>(), 0u64..3).prop_map(
             move |(ballot, values, chosen_to, more, asked_before)| {
                 let (first, next) = (values[0].slot, more.then_some(last(&values) + 1));
@@ -135,7 +139,7 @@ fn refused(message: Message) {
 fn the_empty_message_and_nobodys_ballot_are_refused() {
     assert!(Message::from_bytes(Bytes::new()).is_err());
     for nobodys in [Ballot::default(), Ballot::new(0, NodeId(1)), Ballot::new(1, NodeId(0))] {
-        refused(Message::Prepare(Prepare { ballot: nobodys, from: 1 }));
+        refused(Message::Prepare(Prepare { ballot: nobodys, from: 1, transfer: false }));
         refused(Message::PreCampaign(PreCampaign { ballot: nobodys }));
         refused(Message::Accepted(Accepted { ballot: nobodys, from: 1, to: 1 }));
         refused(Message::Nack(Nack { ballot: nobodys, promised: BALLOT }));
@@ -152,7 +156,7 @@ fn the_empty_message_and_nobodys_ballot_are_refused() {
 #[test]
 fn impossible_slots_are_refused() {
     for slot in [0, u64::MAX] {
-        refused(Message::Prepare(Prepare { ballot: BALLOT, from: slot }));
+        refused(Message::Prepare(Prepare { ballot: BALLOT, from: slot, transfer: false }));
         refused(Message::Learn(Learn { from: slot }));
         refused(Message::Accepted(Accepted { ballot: BALLOT, from: slot, to: slot }));
         let values = vec![Payload::noop()];
