@@ -106,6 +106,18 @@ impl MultiPaxos {
         }
     }
 
+    /// A learner without a leader asks everybody it knows. It may be an acceptor by now, without whom
+    /// nobody can lead: those whom it replaced know that they are out, and do not campaign.
+    pub(crate) fn learn_unled(&mut self, out: &mut Out) {
+        if !self.membership.learners().contains(&self.membership.me()) {
+            return;
+        }
+        let from = self.chosen_to + 1;
+        for peer in self.membership.peers() {
+            out.send_now(peer, Message::Learn(Learn { from }));
+        }
+    }
+
     /// Asks the one whose turn it is.
     fn ask_next(&mut self, out: &mut Out) {
         let missing = self.chosen_to + 1;

@@ -53,6 +53,7 @@ impl MultiPaxos {
             // It only learns, and knows of no leader any more.
             self.standing = Standing::Follower(Follower::default());
             self.arm_election(out);
+            self.learn_unled(out);
             return self.doubt_transfer(out);
         }
         if self.config.settings.leases && self.is_loyal() {

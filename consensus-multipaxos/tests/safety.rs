@@ -49,9 +49,9 @@ impl Watch for Ballots {
     fn options(draw: Draw, members: usize) -> BTreeMap<String, String> {
         let mut options = BTreeMap::new();
         let mut set = |name: &str, number: usize| options.insert(name.into(), number.to_string());
-        if draw.of("alpha").chance(0.7) {
-            set("alpha", 1 + draw.of("size of alpha").below(8) as usize);
-        }
+        // Every change costs as many slots, and so many that nothing is left for anything else.
+        let most = if draw.of("alpha").chance(0.7) { 8 } else { 64 };
+        set("alpha", 1 + draw.of("size of alpha").below(most) as usize);
         if draw.of("flexible").chance(0.3) {
             let promise = 1 + draw.of("promise").below(members as u64) as usize;
             set("phase-1-quorum", promise);
