@@ -13,7 +13,8 @@ use std::{
 };
 
 use consensus_core::{
-    Configuration, Index, Lease, NodeId, Outcome, Payload, ReadRounds, Refusal,
+    Configuration, Index, Lease, NodeId, Outcome, Payload, ReadRounds, Refusal, Settings,
+    SettingsError,
     event::Event,
     quorum::{Tally, Verdict},
 };
@@ -43,7 +44,69 @@ pub(crate) enum Cause {
     Transfer,
 }
 
+/// What makes a replica campaign.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Trigger {
+    /// It hears of no leader for an election timeout.
+    Timeout,
+    /// The failure detector suspects the leader; and if it does not, a timeout some times as long.
+    Detector,
+}
+
+/// How many times as long a follower waits whose failure detector should tell it sooner.
+const FALLBACK: u32 = 4;
+
+impl Trigger {
+    /// What the protocol's own options ask for.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such trigger.
+    pub(crate) fn of(settings: &Settings) -> Result<Self, SettingsError> {
+        match settings.options.get("election").map(String::as_str) {
+            None | Some("timeout") => Ok(Self::Timeout),
+            Some("detector") => Ok(Self::Detector),
+            Some(other) => Err(SettingsError::Option {
+                name: "election".into(),
+                why: format!("there is no trigger {other}; there are: timeout, detector"),
+            }),
+        }
+    }
+}
+
 impl MultiPaxos {
+    /// The failure detector changed its mind. If it suspects the leader, this replica is loyal to it
+    /// no longer, unless leases count on that, and campaigns soon: after a time drawn anew, for the
+    /// others suspect it as well. A hint is all that this is: who may lead is decided by promises.
+    pub(crate) fn suspected(&mut self, node: NodeId, suspected: bool, out: &mut Out) {
+        let settings = &self.config.settings;
+        let Standing::Follower(follower) = &mut self.standing else { return };
+        if self.config.trigger != Trigger::Detector || follower.leader != Some(node) {
+            return;
+        }
+        if !suspected {
+            return self.await_suspicion(out);
+        }
+        if !settings.leases && std::mem::take(&mut follower.loyal) {
+            out.cancel_timer(Timer::Loyalty);
+        }
+        let Range { start, end } = settings.election_timeout_among(self.membership.latest());
+        let shortest = settings.election_timeout.start;
+        out.set_timer(Timer::Election, start - shortest..end - shortest);
+    }
+
+    /// A leader is heard of: another campaign is due after an election timeout without it, or after
+    /// some times as long where the failure detector should notice sooner.
+    fn await_suspicion(&self, out: &mut Out) {
+        let settings = &self.config.settings;
+        let Range { start, end } = settings.election_timeout_among(self.membership.latest());
+        let times = match self.config.trigger {
+            Trigger::Timeout => 1,
+            Trigger::Detector => FALLBACK,
+        };
+        out.set_timer(Timer::Election, start * times..end * times);
+    }
+
     /// No leader was heard of for an election timeout.
     pub(crate) fn election_timeout(&mut self, out: &mut Out) {
         if self.leading().is_some() {
@@ -544,7 +607,7 @@ impl MultiPaxos {
             return;
         }
         let loyal = follower.loyal;
-        self.arm_election(out);
+        self.await_suspicion(out);
         if loyal {
             Self::arm(Timer::Loyalty, self.config.settings.election_timeout.start, out);
         }

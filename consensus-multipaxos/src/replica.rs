@@ -13,7 +13,7 @@ use consensus_core::{
 
 use crate::{
     catchup::Catchup,
-    election::Cause,
+    election::{Cause, Trigger},
     log::{BatchLimit, Log},
     membership::{Changing, Membership, Rules},
     message::{MAX_VALUES, MAX_VALUES_BYTES, Message},
@@ -33,6 +33,8 @@ pub struct Config {
     pub settings: Settings,
     /// How configurations govern. All replicas must agree about it.
     pub rules: Rules,
+    /// What makes a replica campaign.
+    pub trigger: Trigger,
 }
 
 /// What a replica waits for.
@@ -240,6 +242,10 @@ impl Protocol for MultiPaxos {
             "alpha",
             "a configuration chosen for slot i governs from slot i + alpha on (default 4096)",
         ),
+        (
+            "election",
+            "what makes a replica campaign: timeout (default), or detector: it suspects the leader",
+        ),
         ("phase-1-quorum", "how many acceptors must promise (default: a majority)"),
         ("phase-2-quorum", "how many acceptors must accept (default: a majority)"),
     ];
@@ -248,7 +254,8 @@ impl Protocol for MultiPaxos {
         settings.validate()?;
         settings.known_options(Self::OPTIONS)?;
         let rules = Rules::of(&settings)?;
-        Ok(Config { settings, rules })
+        let trigger = Trigger::of(&settings)?;
+        Ok(Config { settings, rules, trigger })
     }
 
     fn recover(
@@ -308,7 +315,7 @@ impl Protocol for MultiPaxos {
             Input::Ask { request, ask: Ask::Transfer(to) } => self.transfer(request, to, out),
             Input::Compacted(snapshot) => self.compacted(snapshot, out),
             Input::Staged { from, snapshot } => self.staged(from, snapshot, out),
-            Input::Suspected { .. } => {}
+            Input::Suspected { node, suspected } => self.suspected(node, suspected, out),
         }
     }
 

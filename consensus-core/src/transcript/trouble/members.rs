@@ -160,9 +160,11 @@ impl<W: Watch> Trouble<W> {
         let Some(best) = ids.iter().copied().max_by_key(commit) else { return };
         let present = self.configuration_at(best);
         for node in ids {
+            // A change of which nothing is known may yet come true, and make it a member.
+            let may_join = self.members.attempts.values().any(|target| target.contains(node));
             if present.contains(node) {
                 self.cluster.restart(node);
-            } else if !self.settings.pre_vote {
+            } else if !self.settings.pre_vote && !may_join {
                 self.cluster.crash(node, 0);
             }
         }
