@@ -35,7 +35,8 @@ const ADDRESS_FILE: &str = "address.json";
 pub struct LocalSpec {
     /// The executable that starts itself again as a replica or a gateway.
     pub executable: PathBuf,
-    /// Where data and logs go: `data/node-N`, `logs/node-N.log`.
+    /// Where data and logs go: `data/node-N` for each place, `logs/node-N.log`. A disk that was lost
+    /// is put aside, as `data/node-N.lost-1`: what its replica did remains evidence.
     pub directory: PathBuf,
     /// The replicas. The first is every other's gossip seed.
     pub members: Vec<NodeId>,
@@ -68,6 +69,8 @@ pub struct LocalCluster {
     leaving: BTreeMap<NodeId, Process>,
     paused: BTreeSet<NodeId>,
     addresses: BTreeMap<NodeId, Addresses>,
+    /// Disks that no process has any more, with the replicas that had them.
+    lost: Vec<(NodeId, PathBuf)>,
     gateway: Option<(Process, Addresses)>,
     rules: Option<LinkRules>,
     http: reqwest::Client,
@@ -90,6 +93,7 @@ impl LocalCluster {
             leaving: BTreeMap::new(),
             paused: BTreeSet::new(),
             addresses: BTreeMap::new(),
+            lost: Vec::new(),
             gateway: None,
             rules: None,
             http,
@@ -110,6 +114,27 @@ impl LocalCluster {
             if let Some(mut leaving) = self.leaving.remove(&node) {
                 end_in_peace(&mut leaving).await?;
             }
+            self.spawn_replica(node)?;
+        }
+        Ok(())
+    }
+
+    /// Starts replicas on empty disks, each in its [place](NodeId::place): by the same command line
+    /// as whoever was there before, who is killed, and whose disk is lost. One that comes back there
+    /// finds its new name by itself. Returns at once, as [`launch`](Self::launch) does.
+    pub async fn deploy(&mut self, nodes: &[NodeId]) -> Result<()> {
+        for &node in nodes {
+            let here = |other: &NodeId| other.place() == node.place();
+            let before: Vec<_> = self.addresses.keys().copied().filter(here).collect();
+            self.crash(&before).await?;
+            let directory = self.data_directory(node);
+            if let Some(&last) = before.last() {
+                let aside = directory.with_extension(format!("lost-{}", self.lost.len() + 1));
+                fs::rename(&directory, &aside)
+                    .with_context(|| format!("cannot put {} aside", directory.display()))?;
+                self.lost.push((last, aside));
+            }
+            self.addresses.retain(|other, _| !here(other));
             self.spawn_replica(node)?;
         }
         Ok(())
@@ -254,9 +279,15 @@ impl LocalCluster {
         self.replicas.keys().copied()
     }
 
-    /// A replica's directory.
+    /// A replica's directory: that of its place.
     pub fn data_directory(&self, node: NodeId) -> PathBuf {
-        self.spec.directory.join("data").join(format!("node-{node}"))
+        self.spec.directory.join("data").join(format!("node-{}", node.place()))
+    }
+
+    /// The directories of all replicas that there ever were, lost ones first.
+    pub fn data_directories(&self) -> Vec<(NodeId, PathBuf)> {
+        let present = self.addresses.keys().map(|&node| (node, self.data_directory(node)));
+        self.lost.iter().cloned().chain(present).collect()
     }
 
     /// The processes that ended although nobody ended them.
@@ -289,7 +320,7 @@ impl LocalCluster {
             .with_context(|| format!("cannot create {}", directory.display()))?;
         forget(&directory.join(ADDRESS_FILE))?;
         let mut arguments: Vec<OsString> = vec!["replica".into()];
-        arguments.extend(["--node".into(), node.to_string().into()]);
+        arguments.extend(["--node".into(), node.place().to_string().into()]);
         arguments.extend(["--data".into(), directory.into_os_string()]);
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (client, peer, gossip) = match self.addresses.get(&node) {
@@ -340,10 +371,11 @@ impl LocalCluster {
         Ok(())
     }
 
-    /// Whom a replica asks first for the others: at its first start, the first replica; when it
-    /// comes back, all whom it knew, for the first may be gone, and its own port may be another now.
+    /// Whom a replica asks first for the others: at the cluster's first start, the first replica; when
+    /// it comes later, or comes back, all that there are, for the first may be gone, and its own port may be another now.
     fn seeds(&self, node: NodeId) -> Vec<SocketAddr> {
-        let first_start = !self.addresses.contains_key(&node);
+        let is_member = self.spec.members.contains(&node);
+        let first_start = is_member && !self.addresses.contains_key(&node);
         let others = self.addresses.iter().filter(|(other, _)| **other != node);
         let asked = others.filter(|(other, _)| !first_start || **other == self.spec.members[0]);
         asked.map(|(_, addresses)| addresses.gossip).collect()

@@ -58,6 +58,10 @@ pub enum Command {
     /// Write a key if it holds nothing, and say what it held.
     #[command(name = "test-and-set")]
     TestAndSet(TestAndSetArgs),
+    /// List the members of a cluster, add some, remove some, or replace one.
+    Members(MembersArgs),
+    /// Hand leadership over to another replica.
+    Transfer(TransferArgs),
     /// Start one replica (what deployments run).
     Replica(ReplicaArgs),
     /// Start a gateway: the stateless web server in front of the replicas.
@@ -373,8 +377,105 @@ pub struct TestAndSetArgs {
     pub client: ClientArgs,
 }
 
+/// Where an administrator at the command line finds the cluster.
+#[derive(Clone, Debug, Args)]
+pub struct AtArgs {
+    /// A replica's or gateway's client address; several may be given.
+    #[arg(long = "at", value_name = "HOST:PORT", required = true, value_parser = parse_server)]
+    pub servers: Vec<String>,
+    /// How long to try: whoever is added catches up first.
+    #[arg(long, value_parser = parse_duration, default_value = "30s")]
+    pub timeout: Duration,
+}
+
+/// `harness members`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness members --at 127.0.0.1:7101 list
+  harness members --at 127.0.0.1:7101 add 4 5          two more voters, in one change
+  harness members --at 127.0.0.1:7101 add --learn 6    it receives the log, and does not vote
+  harness members --at 127.0.0.1:7101 remove 2
+  harness members --at 127.0.0.1:7101 replace 2 4      4 votes in the place of 2
+
+A newcomer is started first, on an empty data directory and with a seed address; it only learns until
+it is added:
+  harness replica --protocol raft --members 1,2,3 --node 4 --data /tmp/lab/4 \\
+      --seed-address 127.0.0.1:7201
+A replica that lost its disk needs none of this: it comes back as another node (3 as 103), and has
+itself put in the place of its old self.
+
+Any replica, and the gateway, takes the request to the leader. One change goes after the other: while
+another is under way, this one waits.
+
+Exit status: 0 done, 1 not done because somebody did not catch up, or perhaps done, 2 nobody did it,
+and why.")]
+pub struct MembersArgs {
+    #[command(flatten)]
+    pub at: AtArgs,
+    #[command(subcommand)]
+    pub command: MembersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MembersCommand {
+    /// Say who votes, who learns, who leads, and where everybody is.
+    List,
+    /// Add voters; each learns first, and votes once it has caught up.
+    Add {
+        /// Whom.
+        #[arg(required = true, value_name = "NODE")]
+        nodes: Vec<u64>,
+        /// They are to learn, and never to vote.
+        #[arg(long)]
+        learn: bool,
+    },
+    /// Remove members.
+    Remove {
+        /// Whom.
+        #[arg(required = true, value_name = "NODE")]
+        nodes: Vec<u64>,
+    },
+    /// Let one node vote in the place of another.
+    Replace {
+        /// Who leaves.
+        #[arg(value_name = "OLD")]
+        old: u64,
+        /// Who comes.
+        #[arg(value_name = "NEW")]
+        new: u64,
+    },
+}
+
+/// `harness transfer`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness transfer --at 127.0.0.1:7101              to whichever replica is best
+  harness transfer --at 127.0.0.1:7101 --to 3
+
+A leader that is stopped with SIGTERM does this by itself.
+
+Exit status: 0 another leads, 1 leadership stays, or perhaps not, 2 nobody did it, and why.")]
+pub struct TransferArgs {
+    #[command(flatten)]
+    pub at: AtArgs,
+    /// To whom.
+    #[arg(long, value_name = "NODE")]
+    pub to: Option<u64>,
+}
+
 /// `harness replica`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+A replica that is not among --members is a newcomer: it only learns until it is added (`harness
+members`). It may also leave --members out.
+
+A data directory belongs to one node for ever. A replica on an empty one asks the others first whether
+they know its name with another disk. If they do, that disk is lost, with everything that this replica
+once promised: it comes back under another name (3 as 103) and has itself put in the place of its old
+self. If they do not, it may vote once a majority of the other members remembers it; so a new cluster
+of three needs all three to begin, and needs two from then on.")]
 pub struct ReplicaArgs {
     /// Which protocol (see `harness protocols`).
     #[arg(long)]
@@ -382,8 +483,8 @@ pub struct ReplicaArgs {
     /// This replica's number.
     #[arg(long)]
     pub node: u64,
-    /// All voting members, this replica among them.
-    #[arg(long, value_delimiter = ',', required = true)]
+    /// The voting members at the cluster's first start. What the log says of them comes on top.
+    #[arg(long, value_delimiter = ',')]
     pub members: Vec<u64>,
     /// The cluster's name; replicas of other clusters are refused.
     #[arg(long, default_value = "lab")]

@@ -13,6 +13,7 @@ use faults::{Capabilities, Schedule};
 
 use crate::{
     cli::{ExperimentArgs, Route, StorageKind, Target},
+    registry::Entry,
     tuning::Tuning,
     usage::usage,
 };
@@ -76,6 +77,12 @@ impl Plan {
     /// The replicas: 1 to n.
     pub fn members(&self) -> Vec<NodeId> {
         members(self.schedule.nodes)
+    }
+
+    /// Refuses what this protocol cannot work with, before anything is started.
+    pub fn check(&self, protocol: &Entry) -> Result<()> {
+        let members = self.members();
+        protocol.check(self.tuning.settings(members[0], members))
     }
 
     /// The same plan under another seed.

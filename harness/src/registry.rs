@@ -1,7 +1,7 @@
 //! The protocols of the laboratory. A new one is a crate and one line here.
 
 use anyhow::Result;
-use consensus_core::Protocol;
+use consensus_core::{Protocol, Settings, SettingsError};
 use futures::future::BoxFuture;
 use replica::{ReplicaConfig, ReplicaError};
 use simulator::{Recording, SimulationConfig};
@@ -16,6 +16,10 @@ pub struct Entry {
     pub title: &'static str,
     /// What it is, in a line.
     pub summary: &'static str,
+    /// Its own options, each with what it is for.
+    pub options: &'static [(&'static str, &'static str)],
+    /// Whether it can work with these parameters.
+    pub configure: fn(Settings) -> Result<(), SettingsError>,
     /// Runs a cluster of it in virtual time.
     pub simulate: fn(&SimulationConfig) -> Recording,
     /// Runs one real replica of it, until that is told to stop.
@@ -44,11 +48,20 @@ pub fn find(name: &str) -> Result<Entry> {
     })
 }
 
+impl Entry {
+    /// Refuses parameters under which the protocol cannot work, before anything is started.
+    pub fn check(&self, settings: Settings) -> Result<()> {
+        (self.configure)(settings).map_err(|error| usage(format!("{}: {error}", self.title)))
+    }
+}
+
 fn entry<P: Protocol>(title: &'static str, summary: &'static str) -> Entry {
     Entry {
         name: P::NAME,
         title,
         summary,
+        options: P::OPTIONS,
+        configure: |settings| P::configure(settings).map(|_| ()),
         simulate: simulator::run::<P>,
         serve: |config| Box::pin(replica::run::<P>(config)),
     }

@@ -58,9 +58,16 @@ fn nonsense_is_refused_with_its_reason() {
     refused(&["get", "key", "--server", "nowhere"], &["'nowhere'", "HOST:PORT"]);
     refused(&["check", "/nonsuch"], &["/nonsuch"]);
     refused(&["report", "/proc"], &["/proc", "no run directory"]);
-    let gateway =
-        ["replica", "--protocol", "raft", "--node", "7", "--members", "1,2", "--data", "x"];
-    refused(&gateway, &["node 7", "members"]);
+    refused(&["replica", "--protocol", "raft", "--node", "0", "--data", "x"], &["not node 0"]);
+    refused(&run(&["--option", "speed=9"]), &["speed", "no such option"]);
+    let sweep = ["sweep", "--protocol", "multipaxos", "--seeds", "0..2", "--option", "speed=9"];
+    refused(&sweep, &["speed", "no such option"]);
+    let nobody = ["members", "--at", "127.0.0.1:1", "--timeout", "200ms"];
+    refused(&[&nobody[..], &["list"]].concat(), &["127.0.0.1:1", "who the members are"]);
+    refused(&[&nobody[..], &["add"]].concat(), &["NODE"]);
+    refused(&[&nobody[..], &["add", "x"]].concat(), &["'x'"]);
+    refused(&[&nobody[..], &["remove", "2"]].concat(), &["127.0.0.1:1"]);
+    refused(&["transfer", "--at", "nowhere"], &["'nowhere'", "HOST:PORT"]);
 }
 
 const CRASH: &str = r#"name = "mine"

@@ -6,11 +6,10 @@ use std::{
     fs,
     net::{TcpListener, UdpSocket},
     path::Path,
-    process::{Child, Command},
 };
 
 use common::{
-    Place, Running, SHORT, command, harness, json, replicas, said, standard_error, wait_until,
+    ByHand, Place, Running, SHORT, harness, json, replicas, said, standard_error, wait_until,
     wait_until_nobody_is_left,
 };
 use deploy::Addresses;
@@ -116,37 +115,10 @@ fn a_replica_whose_ports_were_taken_takes_others_and_is_found_again() {
     wait_until_nobody_is_left(&place.path());
 }
 
-/// Processes started by hand, killed when this is dropped.
-struct ByHand(Vec<Child>);
-
-impl Drop for ByHand {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ended_already = child.kill();
-            let _reaped_already = child.wait();
-        }
-    }
-}
-
-impl ByHand {
-    /// Starts a replica or a gateway, and waits until it says where it listens.
-    fn start(&mut self, arguments: &[&str], data: &Path) -> Addresses {
-        fs::create_dir_all(data).unwrap();
-        let log = fs::File::create(data.with_extension("log")).unwrap();
-        let mut command: Command = command(arguments);
-        command.arg("--data").arg(data).args(["--gossip-address", "127.0.0.1:0"]);
-        command.args(["--client-address", "127.0.0.1:0"]);
-        self.0.push(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
-        let file = data.join("address.json");
-        wait_until("it listens", || file.is_file());
-        serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
-    }
-}
-
 #[test]
 fn clients_at_the_command_line_talk_to_a_cluster_started_by_hand() {
     let place = Place::new();
-    let mut cluster = ByHand(Vec::new());
+    let mut cluster = ByHand::new();
     let mut addresses: Vec<Addresses> = Vec::new();
     for node in ["1", "2", "3"] {
         let replica = ["replica", "--protocol", "multipaxos", "--members", "1,2,3", "--node", node];
@@ -194,8 +166,8 @@ fn clients_at_the_command_line_talk_to_a_cluster_started_by_hand() {
     let absent = ["get", "greeting", "--server", "127.0.0.1:9"];
     assert_eq!(ask(&absent, &servers[1]), (0, "swapped".to_owned()));
     // Without a quorum nobody does it, and the reason is told.
-    common::send(cluster.0[0].id(), Signal::SIGKILL);
-    common::send(cluster.0[1].id(), Signal::SIGKILL);
+    common::send(cluster.process(0), Signal::SIGKILL);
+    common::send(cluster.process(1), Signal::SIGKILL);
     let get = ["get", "greeting", "--server", &servers[2], "--timeout", "2s"];
     let output = harness(&get);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));

@@ -48,6 +48,8 @@ counters! {
     messages_dropped_total: counter,
     /// Messages refused because the inbox was full.
     inbox_refused_total: counter,
+    /// Streams refused because their caller is known with another disk.
+    strangers_refused_total: counter,
     /// Frames whose checksum did not fit.
     checksum_errors_total: counter,
     /// Frames that had a good checksum and bad content.

@@ -35,7 +35,8 @@
 //!
 //! # What is left on the disk
 //!
-//! `address.json` says where the replica listens; `incarnation` counts its lives; `events.jsonl`
+//! `identity.json` says whose disk this is and `acquaintances.json` which disks it knows of others
+//! ([`identity`]); `address.json` says where the replica listens; `incarnation` counts its starts; `events.jsonl`
 //! holds what it [observed](consensus_core::history::Observed), `applied-N.jsonl` what it
 //! [applied](consensus_core::history::Applied) in life N, `states-N.jsonl` what the state was
 //! [digested](consensus_core::history::StateDigest) to wherever it was saved or taken over, and `samples.jsonl` its
@@ -48,12 +49,16 @@ mod config;
 pub mod counters;
 pub mod gateway;
 pub mod http;
+pub mod identity;
+mod introduction;
 pub mod links;
 mod listen;
 pub mod membership;
 mod process;
+mod rejoin;
 mod replica;
 pub mod runtime;
+mod sockets;
 pub mod storage;
 pub mod transport;
 

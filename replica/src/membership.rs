@@ -88,6 +88,17 @@ pub(crate) struct Start {
     pub(crate) draw: Draw,
 }
 
+/// The gossip life of a replica that introduces itself: it is over once the replica is admitted, and
+/// later than every earlier one of the same disk.
+pub(crate) const fn start_of_introduction(incarnation: u64) -> u64 {
+    2 * incarnation
+}
+
+/// The gossip life of a replica that serves.
+pub(crate) const fn start_of_service(incarnation: u64) -> u64 {
+    2 * incarnation + 1
+}
+
 impl Membership {
     /// Joins, and gossips until told to leave.
     pub(crate) async fn run(mut self, start: Start) -> Result<(), gossip::Error> {

@@ -3,11 +3,13 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use consensus_core::{
-    Draw, GroupId, NodeId, Protocol, Role, Status, history::Sample, storage::StorageError,
+    Draw, GroupId, NodeId, Protocol, Record, Role, Status,
+    history::Sample,
+    storage::{Storage, StorageError},
 };
 use gossip::Metadata;
 use tokio::{
-    net::{TcpListener, UdpSocket},
+    net::TcpListener,
     sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -23,10 +25,13 @@ use crate::{
         forward::Forwarder,
         server::{self, About, MAX_IN_FLIGHT, Server},
     },
+    identity::{Acquaintances, Passport, Use},
+    introduction::{Introduced, Introduction},
     links::Links,
     listen,
     membership::{self, Membership, Start, View},
     process,
+    rejoin::rejoin,
     runtime::{
         Answer, Inspect, Inspection, Loop, Request, Wanted,
         consensus::{Consensus, Item, Surroundings},
@@ -35,6 +40,7 @@ use crate::{
         journal::{Journal, Lines, Live},
         saver::Saver,
     },
+    sockets::Sockets,
     storage::{Directory, Opened, SnapshotFiles},
     transport::{Identity, Incoming, Outgoing, Shipping},
 };
@@ -55,9 +61,17 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 pub async fn run<P: Protocol>(config: ReplicaConfig) -> Result<(), ReplicaError> {
     process::follow(config.parent)?;
     config.settings.validate()?;
+    P::configure(config.settings.clone())?;
     let directory = Directory::open(&config.data)?;
+    let opened = config.storage.open::<P::Record>(&directory)?;
+    let kept = Kept::of(opened, &directory, config.settings.node)?;
+    let sockets = Sockets::bind(&config).await?;
+    sockets.addresses.write(directory.path())?;
+    let Some((config, kept)) = admitted::<P>(config, kept, &directory, &sockets).await? else {
+        return Ok(());
+    };
     let stop = CancellationToken::new();
-    let mut replica = Replica::start::<P>(&config, &directory, stop.clone()).await?;
+    let mut replica = Replica::start::<P>(&config, &directory, sockets, kept, stop.clone())?;
     tracing::info!(
         node = %config.settings.node,
         incarnation = directory.incarnation(),
@@ -77,6 +91,51 @@ pub async fn run<P: Protocol>(config: ReplicaConfig) -> Result<(), ReplicaError>
     replica.stop().await
 }
 
+/// What the data directory holds.
+struct Kept<R: Record> {
+    storage: Box<dyn Storage<R>>,
+    snapshots: Arc<SnapshotFiles>,
+    recovered: consensus_core::Disk<R>,
+    passport: Passport,
+    acquaintances: Arc<Acquaintances>,
+}
+
+impl<R: Record> Kept<R> {
+    fn of(opened: Opened<R>, directory: &Directory, node: NodeId) -> Result<Self, StorageError> {
+        let Opened { log: mut storage, snapshots } = opened;
+        let recovered = storage.recover()?;
+        let consensus_core::Disk { base, state, entries } = &recovered;
+        let used = match base.is_none() && state.is_none() && entries.is_empty() {
+            true => Use::Empty,
+            false => Use::Records,
+        };
+        let passport = Passport::of(directory.path(), node, used)?;
+        let acquaintances = Arc::new(Acquaintances::of(directory.path())?);
+        Ok(Self { storage, snapshots, recovered, passport, acquaintances })
+    }
+}
+
+/// Waits until the replica may vote, and under which name. `None`: it was told to stop first.
+async fn admitted<P: Protocol>(
+    mut config: ReplicaConfig,
+    mut kept: Kept<P::Record>,
+    directory: &Directory,
+    sockets: &Sockets,
+) -> Result<Option<(ReplicaConfig, Kept<P::Record>)>, ReplicaError> {
+    if !kept.passport.admitted {
+        let acquaintances = &kept.acquaintances;
+        let introduction = Introduction { config: &config, directory, sockets, acquaintances };
+        let introduced = tokio::select! {
+            introduced = introduction.carry_out::<P>(kept.passport.clone()) => introduced?,
+            () = process::told_to_stop() => return Ok(None),
+        };
+        let Introduced { passport, seeds, links } = introduced;
+        (kept.passport, config.seeds, config.links) = (passport, seeds, links);
+    }
+    config.settings.node = kept.passport.node;
+    Ok(Some((config, kept)))
+}
+
 /// The parts of a running replica that its end is about.
 struct Replica {
     addresses: Addresses,
@@ -94,15 +153,15 @@ struct Replica {
 }
 
 impl Replica {
-    async fn start<P: Protocol>(
+    fn start<P: Protocol>(
         config: &ReplicaConfig,
         directory: &Directory,
+        sockets: Sockets,
+        kept: Kept<P::Record>,
         stop: CancellationToken,
     ) -> Result<Self, ReplicaError> {
         let node = config.settings.node;
-        let Opened { log: mut storage, snapshots } = config.storage.open::<P::Record>(directory)?;
-        let recovered = storage.recover()?;
-        let sockets = Sockets::bind(config).await?;
+        let Kept { storage, snapshots, recovered, passport, acquaintances } = kept;
         let (journal, live) = Journal::open(directory.path(), directory.incarnation())?;
 
         let mut tasks = JoinSet::new();
@@ -113,6 +172,7 @@ impl Replica {
             group: GroupId::default(),
             protocol: P::NAME,
             node,
+            disk: passport.disk.clone(),
         };
         let outgoing = Outgoing::new(
             identity.clone(),
@@ -179,13 +239,20 @@ impl Replica {
 
         let _streams = stop.clone().drop_guard();
         let status = status_of.clone();
-        let shared =
-            Shared { identity, links, counters, outgoing, snapshots, status: status_of, stop };
+        let shared = Shared {
+            identity,
+            acquaintances,
+            links,
+            counters,
+            outgoing,
+            snapshots,
+            status: status_of,
+            stop,
+        };
         let consensus: Arc<dyn Loop> = inbox.clone();
         let services = Services { about, consensus: Arc::clone(&consensus), shared, live };
         let addresses = sockets.addresses;
-        let leave = services.start(config, directory, sockets, &mut tasks)?;
-        addresses.write(directory.path())?;
+        let leave = services.start(config, directory, sockets, &passport, &mut tasks)?;
         Ok(Self {
             addresses,
             status,
@@ -227,31 +294,10 @@ impl Replica {
     }
 }
 
-/// What the replica listens on.
-struct Sockets {
-    client: TcpListener,
-    peer: TcpListener,
-    gossip: UdpSocket,
-    addresses: Addresses,
-}
-
-impl Sockets {
-    async fn bind(config: &ReplicaConfig) -> Result<Self, ReplicaError> {
-        let client = listen::tcp(config.listen.client).await?;
-        let peer = listen::tcp(config.listen.peer).await?;
-        let gossip = listen::udp(config.listen.gossip).await?;
-        let addresses = Addresses {
-            client: listen::reached_at(client.local_addr(), config.advertise)?,
-            peer: Some(listen::reached_at(peer.local_addr(), config.advertise)?),
-            gossip: listen::reached_at(gossip.local_addr(), config.advertise)?,
-        };
-        Ok(Self { client, peer, gossip, addresses })
-    }
-}
-
 /// What the services share.
 struct Shared {
     identity: Identity,
+    acquaintances: Arc<Acquaintances>,
     links: Arc<Links>,
     counters: Arc<Counters>,
     outgoing: Arc<Outgoing>,
@@ -274,6 +320,7 @@ impl Services {
         config: &ReplicaConfig,
         directory: &Directory,
         sockets: Sockets,
+        passport: &Passport,
         tasks: &mut JoinSet<()>,
     ) -> Result<oneshot::Sender<oneshot::Sender<()>>, ReplicaError> {
         let Shared { links, counters, outgoing, status, .. } = &self.shared;
@@ -281,7 +328,7 @@ impl Services {
         let (leave, leaving) = oneshot::channel();
         let Addresses { client, peer, gossip } = sockets.addresses;
         let membership = Membership {
-            socket: Arc::new(sockets.gossip),
+            socket: sockets.gossip(),
             links: Arc::clone(links),
             counters: Arc::clone(counters),
             view,
@@ -300,7 +347,7 @@ impl Services {
             identity: gossip::Identity {
                 node: self.about.node,
                 address: gossip,
-                start: self.about.incarnation,
+                start: membership::start_of_service(self.about.incarnation),
             },
             seeds: config.seeds.clone(),
             draw: Draw::new(config.seed),
@@ -318,14 +365,21 @@ impl Services {
             let consensus = Arc::clone(&self.consensus);
             tasks.spawn(sample(sampling, samples, consensus, view_of.clone()));
         }
-        self.serve_peers(sockets.peer, tasks);
-        self.serve_clients(sockets.client, view_of, tasks)?;
+        if passport.is_reborn() {
+            tasks.spawn(rejoin(passport.node, view_of.clone(), status.clone()));
+        }
+        self.serve_peers(sockets.peer()?, tasks);
+        self.serve_clients(sockets.client()?, view_of, tasks)?;
         Ok(leave)
     }
 
     fn serve_peers(&self, listener: TcpListener, tasks: &mut JoinSet<()>) {
-        let Shared { identity, links, counters, outgoing, snapshots, .. } = &self.shared;
+        let Shared {
+            identity, acquaintances, links, counters, outgoing, snapshots, status, ..
+        } = &self.shared;
         let incoming = Incoming {
+            acquaintances: Arc::clone(acquaintances),
+            status: status.clone(),
             identity: identity.clone(),
             links: Arc::clone(links),
             counters: Arc::clone(counters),

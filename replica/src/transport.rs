@@ -8,6 +8,7 @@
 //! same link rules.
 
 mod incoming;
+mod introduce;
 mod outgoing;
 mod queue;
 mod shipping;
@@ -24,7 +25,10 @@ use std::time::Duration;
 use consensus_core::{GroupId, NodeId};
 use tonic::Status;
 
+use crate::identity::DiskId;
+
 pub use incoming::Incoming;
+pub(crate) use introduce::{Answer, Reception, ask};
 pub use outgoing::Outgoing;
 pub use shipping::Shipping;
 
@@ -49,6 +53,8 @@ pub struct Identity {
     pub protocol: &'static str,
     /// This replica.
     pub node: NodeId,
+    /// Its disk.
+    pub disk: DiskId,
 }
 
 impl Identity {
@@ -59,11 +65,12 @@ impl Identity {
             protocol: self.protocol.to_owned(),
             from: self.node.0,
             to: to.0,
+            disk: self.disk.to_string(),
         }
     }
 
-    /// Checks a greeting and returns who called.
-    fn admit(&self, hello: &wire::Hello) -> Result<NodeId, Box<Status>> {
+    /// Checks a greeting and returns who called, from which disk.
+    fn admit(&self, hello: &wire::Hello) -> Result<(NodeId, DiskId), Box<Status>> {
         let mismatch = |what: &str, theirs: &dyn std::fmt::Debug, ours: &dyn std::fmt::Debug| {
             let text = format!("you speak of {what} {theirs:?}; here is {what} {ours:?}");
             Err(Box::new(Status::failed_precondition(text)))
@@ -83,7 +90,10 @@ impl Identity {
         match hello.from {
             0 => Err(Box::new(Status::invalid_argument("node 0 is no node"))),
             from if from == self.node.0 => mismatch("another node than", &from, &from),
-            from => Ok(NodeId(from)),
+            from => match DiskId::from_wire(&hello.disk) {
+                Some(disk) => Ok((NodeId(from), disk)),
+                None => Err(Box::new(Status::invalid_argument("the disk has no number"))),
+            },
         }
     }
 }
@@ -94,13 +104,15 @@ mod tests {
 
     fn identity(node: u64) -> Identity {
         let cluster = "lab".to_owned();
-        Identity { cluster, group: GroupId(0), protocol: "raft", node: NodeId(node) }
+        let disk = DiskId::from_wire(&format!("{node:032x}")).unwrap();
+        Identity { cluster, group: GroupId(0), protocol: "raft", node: NodeId(node), disk }
     }
 
     #[test]
     fn a_fitting_greeting_is_admitted() {
         let hello = identity(2).greet(NodeId(1));
-        assert_eq!(identity(1).admit(&hello).unwrap(), NodeId(2));
+        let admitted = identity(1).admit(&hello).unwrap();
+        assert_eq!(admitted, (NodeId(2), identity(2).disk));
     }
 
     #[test]
@@ -115,6 +127,7 @@ mod tests {
         refused(wire::Hello { protocol: "multipaxos".into(), ..good.clone() }, "multipaxos");
         refused(wire::Hello { to: 3, ..good.clone() }, "node 3");
         refused(wire::Hello { from: 0, ..good.clone() }, "node 0");
-        refused(wire::Hello { from: 1, ..good }, "another node");
+        refused(wire::Hello { from: 1, ..good.clone() }, "another node");
+        refused(wire::Hello { disk: "mine".into(), ..good }, "no number");
     }
 }

@@ -1,11 +1,14 @@
 //! `harness get|put|cas|test-and-set`: a client at the command line.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use consensus_core::{
     NodeId,
     history::{Call, Outcome},
 };
 use replica::client::{Client, ClientOptions, Performed};
+use tokio::runtime::Runtime;
 
 use crate::{
     cli::{CasArgs, ClientArgs, GetArgs, PutArgs, TestAndSetArgs},
@@ -76,17 +79,8 @@ fn ask_with(
     arguments: &ClientArgs,
     request: impl AsyncFnOnce(&Client) -> Performed,
 ) -> Result<Answer> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    // Which node is behind which address does not matter: an answer that names the leader's node
-    // makes the client try the others in turn.
-    let servers = (1..).map(|n| NodeId(u64::MAX - n)).zip(&arguments.servers);
-    let servers = servers.map(|(node, address)| (node, address.clone()));
-    let options = ClientOptions { deadline: arguments.timeout, ..ClientOptions::default() };
-    let client = Client::new(servers, options).context("cannot make a client")?;
-    let performed = runtime.block_on(request(&client));
+    let client = servers(&arguments.servers, arguments.timeout)?;
+    let performed = runtime()?.block_on(request(&client));
     let asked = arguments.servers.join(", ");
     match performed.outcome {
         Outcome::Ok { changed, held, revision } => Ok(Answer { changed, held, revision }),
@@ -95,4 +89,20 @@ fn ask_with(
             Err(anyhow::anyhow!("perhaps done by {asked}, perhaps not: {why}"))
         }
     }
+}
+
+/// What a client at the command line runs on.
+pub(super) fn runtime() -> Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.context("cannot start the runtime")
+}
+
+/// A client of these servers.
+pub(super) fn servers(servers: &[String], timeout: Duration) -> Result<Client> {
+    // Which node is behind which address does not matter: an answer that names the leader's node
+    // makes the client try the others in turn.
+    let servers = (1..).map(|n| NodeId(u64::MAX - n)).zip(servers);
+    let servers = servers.map(|(node, address)| (node, address.clone()));
+    let options = ClientOptions { deadline: timeout, ..ClientOptions::default() };
+    Client::new(servers, options).context("cannot make a client")
 }

@@ -21,6 +21,7 @@ use crate::{
 pub fn compare(arguments: &CompareArgs) -> Result<bool> {
     let protocols = protocols(&arguments.protocols)?;
     let plan = Plan::new(&arguments.experiment)?;
+    protocols.iter().try_for_each(|protocol| plan.check(protocol))?;
     if arguments.runs == 0 {
         return Err(usage("a comparison has at least one run of each protocol"));
     }

@@ -25,10 +25,13 @@ pub fn schedules(arguments: &SchedulesArgs) -> Result<bool> {
     Ok(true)
 }
 
-/// Lists the protocols.
+/// Lists the protocols, with their options.
 pub fn protocols() -> Result<bool> {
     for entry in registry::protocols() {
         println!("{:<12} {}", entry.name, entry.summary);
+        for (name, purpose) in entry.options {
+            println!("    --option {name}=…  {purpose}");
+        }
     }
     Ok(true)
 }

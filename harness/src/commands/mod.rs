@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod compare;
 mod list;
+mod members;
 mod report;
 mod run;
 mod serve;
@@ -27,6 +28,8 @@ pub fn dispatch(command: Command) -> Result<bool> {
         Command::Put(arguments) => client::put(&arguments),
         Command::Cas(arguments) => client::cas(&arguments),
         Command::TestAndSet(arguments) => client::test_and_set(&arguments),
+        Command::Members(arguments) => members::members(&arguments),
+        Command::Transfer(arguments) => members::transfer(&arguments),
         Command::Replica(arguments) => serve::replica(arguments),
         Command::Gateway(arguments) => serve::gateway(arguments),
     }

@@ -17,6 +17,7 @@ use crate::{
 pub fn run(arguments: &RunArgs) -> Result<bool> {
     let protocol = registry::find(&arguments.protocol)?;
     let plan = Plan::new(&arguments.experiment)?;
+    plan.check(&protocol)?;
     let name = format!("{}-{}-{}", protocol.name, plan.schedule.name, plan.target);
     let asked = arguments.experiment.out.as_deref();
     let directory = plan::directory(asked, &name, &experiment::stamp())?;

@@ -24,7 +24,7 @@ pub fn replica(arguments: ReplicaArgs) -> Result<bool> {
     let protocol = registry::find(&arguments.protocol)?;
     let members = arguments.members.iter().copied().map(NodeId).collect();
     let settings = arguments.tuning.settings(NodeId(arguments.node), members);
-    settings.validate().map_err(|error| usage(error.to_string()))?;
+    protocol.check(settings.clone())?;
     let config = ReplicaConfig {
         settings,
         cluster: arguments.cluster,

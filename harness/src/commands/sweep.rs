@@ -32,6 +32,7 @@ pub fn sweep(arguments: &SweepArgs) -> Result<bool> {
     let protocol = registry::find(&arguments.protocol)?;
     let plans: Vec<Plan> =
         arguments.seeds.clone().map(|seed| plan_of(arguments, seed)).collect::<Result<_>>()?;
+    plans.iter().try_for_each(|plan| plan.check(&protocol))?;
     let jobs = arguments.jobs.unwrap_or(0);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
     let bar = ProgressBar::new(plans.len() as u64);

@@ -16,10 +16,13 @@ use faults::{
 use futures::future::join_all;
 use replica::http::server::Report;
 use reports::Counters;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::{sync::mpsc::UnboundedSender, time::sleep};
 
 /// How long a replica may take to answer what it believes; a frozen one does not.
 const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+
+/// How soon a replica is asked again that serves nobody yet.
+const ASK_AGAIN: Duration = Duration::from_millis(10);
 
 /// The longest line that a replica's event stream may have, in bytes.
 const MAX_LINE: usize = 64 << 10;
@@ -80,8 +83,19 @@ impl Watch {
 
     /// What one replica believes, however long it takes to answer; `None` once it is gone.
     pub async fn patient_report(&self, address: SocketAddr) -> Option<Report> {
-        let url = format!("http://{address}/v1/status");
-        self.http.get(url).send().await.ok()?.json().await.ok()
+        self.served(&format!("http://{address}/v1/status")).await?.json().await.ok()
+    }
+
+    /// The answer of a replica once it serves: on a new disk it turns everybody away until the others
+    /// have admitted it. `None` once its process is gone.
+    async fn served(&self, url: &str) -> Option<reqwest::Response> {
+        loop {
+            let answer = self.http.get(url).send().await.ok()?;
+            if answer.status() != reqwest::StatusCode::SERVICE_UNAVAILABLE {
+                return Some(answer);
+            }
+            sleep(ASK_AGAIN).await;
+        }
     }
 
     /// What one replica believes, if it answers.
@@ -101,7 +115,7 @@ pub async fn follow(
 ) {
     let routine = heard == Heard::Everything;
     let url = format!("http://{address}/admin/events?routine={routine}");
-    let Ok(mut stream) = watch.http.get(url).send().await else { return };
+    let Some(mut stream) = watch.served(&url).await else { return };
     let mut line = Vec::new();
     while let Ok(Some(chunk)) = stream.chunk().await {
         for &byte in &chunk {

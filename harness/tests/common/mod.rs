@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use deploy::Addresses;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -151,6 +152,48 @@ impl Drop for Running {
     fn drop(&mut self) {
         let _ended_already = self.child.kill();
         let _reaped_already = self.child.wait();
+    }
+}
+
+/// Processes started by hand, killed when this is dropped.
+pub struct ByHand(Vec<Child>);
+
+impl Drop for ByHand {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ended_already = child.kill();
+            let _reaped_already = child.wait();
+        }
+    }
+}
+
+impl ByHand {
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Starts a replica or a gateway, and waits until it says where it listens.
+    pub fn start(&mut self, arguments: &[&str], data: &Path) -> Addresses {
+        fs::create_dir_all(data).unwrap();
+        let log = fs::File::create(data.with_extension("log")).unwrap();
+        let mut command: Command = command(arguments);
+        command.arg("--data").arg(data).args(["--gossip-address", "127.0.0.1:0"]);
+        command.args(["--client-address", "127.0.0.1:0"]);
+        self.0.push(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap());
+        let file = data.join("address.json");
+        wait_until("it listens", || file.is_file());
+        serde_json::from_slice(&fs::read(file).unwrap()).unwrap()
+    }
+
+    /// The number of the process that was started in this place, from 0.
+    pub fn process(&self, place: usize) -> u32 {
+        self.0[place].id()
+    }
+
+    /// Ends a process with a signal, and waits for its end.
+    pub fn end(&mut self, place: usize, signal: Signal) -> ExitStatus {
+        send(self.process(place), signal);
+        self.0[place].wait().unwrap()
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use consensus_core::NodeId;
 use faults::Channel;
 use prost::Message as _;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tonic::{
     Request, Response, Status, Streaming,
     transport::server::{Server, TcpIncoming},
@@ -14,8 +14,9 @@ use tonic::{
 
 use super::{
     Identity, KEEP_ALIVE, MAX_PACKET_BYTES, Outgoing, WINDOW_BYTES,
+    introduce::{self, Host},
     wire::{
-        self, Envelope, Farewell, Packet, Shipped,
+        self, Envelope, Farewell, Hello, Introduction, Packet, Shipped,
         packet::Content,
         transport_server::{Transport, TransportServer},
     },
@@ -23,6 +24,7 @@ use super::{
 use crate::{
     checksum,
     counters::Counters,
+    identity::Acquaintances,
     links::Links,
     runtime::{Loop, NotTaken},
     storage::SnapshotFiles,
@@ -40,6 +42,10 @@ pub struct Incoming {
     pub consensus: Arc<dyn Loop>,
     /// Where the pieces of snapshots go.
     pub snapshots: Arc<SnapshotFiles>,
+    /// Who is known under which name.
+    pub acquaintances: Arc<Acquaintances>,
+    /// What the replica believes, for those that introduce themselves.
+    pub status: watch::Receiver<consensus_core::Status>,
     /// Who would like to know that a peer is there.
     pub outgoing: Arc<Outgoing>,
 }
@@ -112,7 +118,9 @@ impl Transport for Incoming {
         let Some(Content::Hello(hello)) = first else {
             return Err(Status::invalid_argument("a stream begins with a greeting"));
         };
-        let from = self.identity.admit(&hello).map_err(|status| *status)?;
+        let (from, disk) = self.identity.admit(&hello).map_err(|status| *status)?;
+        // Before anything that it says is listened to, or its promises could be forgotten.
+        introduce::meet(&self.acquaintances, &self.counters, from, &disk)?;
         self.outgoing.heard_of(from);
         while let Some(packet) = packets.message().await? {
             let Some(Content::Batch(batch)) = packet.content else {
@@ -128,5 +136,18 @@ impl Transport for Incoming {
 
     async fn stage(&self, request: Request<Shipped>) -> Result<Response<wire::Received>, Status> {
         self.stage_piece(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn introduce(&self, request: Request<Hello>) -> Result<Response<Introduction>, Status> {
+        let host = Host {
+            identity: &self.identity,
+            links: &self.links,
+            acquaintances: &self.acquaintances,
+        };
+        let answer = {
+            let status = self.status.borrow();
+            host.answer(request.get_ref(), &status.members, status.commit)
+        };
+        answer.map(Response::new)
     }
 }

@@ -269,7 +269,8 @@ mod tests {
     fn outgoing() -> Arc<Outgoing> {
         let node = NodeId(1);
         let cluster = "lab".to_owned();
-        let identity = Identity { cluster, group: GroupId(0), protocol: "raft", node };
+        let disk = crate::identity::DiskId::from_wire(&"0".repeat(32)).unwrap();
+        let identity = Identity { cluster, group: GroupId(0), protocol: "raft", node, disk };
         let links = Arc::new(Links::new(node, None));
         Outgoing::new(identity, links, Arc::default(), CancellationToken::new())
     }

@@ -11,7 +11,7 @@ use tokio::{sync::mpsc, task::spawn_blocking};
 use tonic::Status;
 
 use super::{
-    Incoming,
+    Incoming, introduce,
     wire::{self, Piece, Progress, Shipped, Whole, progress::Here},
 };
 use crate::{
@@ -25,7 +25,8 @@ impl Incoming {
     pub(super) async fn stage_piece(&self, shipped: Shipped) -> Result<wire::Received, Status> {
         let hello =
             shipped.hello.ok_or_else(|| Status::invalid_argument("a piece greets first"))?;
-        let from = self.identity.admit(&hello).map_err(|status| *status)?;
+        let (from, disk) = self.identity.admit(&hello).map_err(|status| *status)?;
+        introduce::meet(&self.acquaintances, &self.counters, from, &disk)?;
         if !self.links.admits(from, Channel::Consensus) {
             self.counters.links_refused_total.add(1);
             return std::future::pending().await;

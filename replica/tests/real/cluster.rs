@@ -290,3 +290,40 @@ async fn what_makes_no_sense_to_an_administrator_is_one_sentence() {
         assert!(answer["error"].as_str().unwrap().contains(word), "{answer}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_lost_its_disk_comes_back_as_somebody_else() {
+    let mut cluster = Cluster::start(3, StorageKind::Sled).await;
+    ok(cluster.client().perform("x", &put("before")).await);
+    for lives in [2, 3] {
+        cluster.stop_one(3).await;
+        let lost = cluster.place.path().join(format!("lost-{lives}"));
+        fs::rename(cluster.directory(3), lost).unwrap();
+        cluster.start_one(3).await;
+        let report = eventually("it is admitted", async || cluster.report(3).await).await;
+        assert_eq!(report.about.node, NodeId(100 * (lives - 1) + 3));
+    }
+    ok(cluster.client().perform("x", &put("after")).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_disk_alone_is_nobody_yet() {
+    let mut cluster = Cluster::of(3, StorageKind::Sled);
+    cluster.start_one(1).await;
+    cluster.start_one(2).await;
+    let status = async |node| {
+        let url = format!("http://{}/v1/status", cluster.address(node));
+        cluster.http.get(url).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!([status(1).await, status(2).await], [503, 503], "one of the others is missing");
+    cluster.start_one(3).await;
+    let leader = cluster.leader().await;
+    for node in cluster.nodes() {
+        cluster.stop_one(node).await;
+    }
+    // Whoever was admitted once needs a quorum, and nobody else.
+    let other = if leader == 1 { 2 } else { 1 };
+    cluster.start_one(leader).await;
+    cluster.start_one(other).await;
+    cluster.leader().await;
+}

@@ -66,19 +66,25 @@ impl Cluster {
         storage: StorageKind,
         adjust: fn(&mut Settings),
     ) -> Self {
-        let mut cluster = Self {
-            run: |config| Box::pin(replica::run::<P>(config)),
-            place: tempfile::tempdir().unwrap(),
-            storage,
-            members: (1..=size).map(NodeId).collect(),
-            adjust,
-            running: BTreeMap::new(),
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
-        };
+        let run: Run = |config| Box::pin(replica::run::<P>(config));
+        let mut cluster = Self { run, adjust, ..Self::of(size, storage) };
         for node in 1..=size {
             cluster.start_one(node).await;
         }
         cluster
+    }
+
+    /// A cluster of Raft of which nobody is started yet.
+    pub fn of(size: u64, storage: StorageKind) -> Self {
+        Self {
+            run: |config| Box::pin(replica::run::<Raft>(config)),
+            place: tempfile::tempdir().unwrap(),
+            storage,
+            members: (1..=size).map(NodeId).collect(),
+            adjust: |_| {},
+            running: BTreeMap::new(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+        }
     }
 
     pub fn config(&self, node: u64) -> ReplicaConfig {
