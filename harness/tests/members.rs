@@ -163,7 +163,7 @@ fn members_of_raft_come_and_go() {
 
 /// How long writes fail to come through, one after the other, around the end of the leader.
 fn gap(protocol: &'static str, signal: Signal) -> Duration {
-    let mut cluster = Cluster::start(protocol);
+    let cluster = Cluster::start(protocol);
     cluster.put(1, "0");
     let leader = cluster.leader(1).expect("somebody leads");
     let other = (1..=3).find(|&node| node != leader).unwrap();
