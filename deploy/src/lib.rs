@@ -13,5 +13,7 @@ pub use process::{Exit, LogTail};
 
 /// What a target can do to replicas, for the refusal of schedules that ask for more.
 pub fn local_capabilities() -> faults::Capabilities {
-    faults::Capabilities::all()
+    use faults::Kind;
+    let cannot = |kind: &Kind| matches!(kind, Kind::Reconfigure | Kind::Transfer | Kind::LostDisk);
+    faults::Capabilities::only(Kind::ALL.into_iter().filter(|kind| !cannot(kind)))
 }

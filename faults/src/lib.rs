@@ -26,7 +26,7 @@ pub mod links;
 pub mod schedule;
 pub mod workload;
 
-pub use director::{Action, Director, Effect, Observation, Phase, Resolved, Trial};
+pub use director::{Action, Answer, Director, Effect, Observation, Phase, Resolved, Trial};
 pub use links::{Channel, LinkRule, LinkRules, LinkShim};
 pub use schedule::{Capabilities, Fault, Kind, Load, Schedule, ScheduleError};
 pub use workload::{Arrival, Workload};

@@ -4,8 +4,8 @@ mod toy;
 
 use std::time::Duration;
 
-use consensus_core::{Epoch, Event, NodeId, Time};
-use faults::{Action, Director, Effect, Observation, Phase, Schedule, director::Missed};
+use consensus_core::{Change, Epoch, Event, NodeId, Time};
+use faults::{Action, Answer, Director, Effect, Observation, Phase, Schedule, director::Missed};
 
 const fn ms(millis: u64) -> Time {
     Time(millis * 1_000_000)
@@ -316,4 +316,88 @@ fn an_interrupted_run_is_healed_at_once() {
     assert!(director.poll(ms(1_500)).is_empty() && director.finished());
     assert_eq!(director.trials()[1].missed, Some(Missed::Ended));
     assert_eq!(director.trials()[0].ended, Some(Duration::from_millis(500)));
+}
+
+/// Lets a director go on until something happens, and says what.
+fn next(director: &mut Director) -> (u64, Vec<Effect>) {
+    while let Some(at) = director.next_wakeup() {
+        let actions = director.poll(at);
+        if !actions.is_empty() {
+            return (at.0 / 1_000_000, effects(actions));
+        }
+    }
+    panic!("nothing happens any more: {:?}", director.trials());
+}
+
+#[test]
+fn a_lost_disk_comes_back_as_somebody_new_who_takes_the_place_and_only_then_the_next_is_lost() {
+    let schedule = schedule(
+        "[[step]]\nat = { after = \"start\" }\nfor = \"1s\"\nrepeat = { times = 2, every = \"2s\" }
+         fault = { kind = \"restart\", target = \"node 3\", disk = \"lost\" }
+         [[step]]\nid = \"grow\"\nat = { after = \"start\", plus = \"1ms\" }
+         fault = { kind = \"reconfigure\", add = 2, remove = \"node 1\" }",
+    );
+    let mut director = Director::new(&schedule, 1, &toy::members(5));
+    director.observe(ms(0), Observation::Ready);
+    assert_eq!(next(&mut director), (0, vec![Effect::Crash(nodes(&[3]))]));
+    let replaced = |errand, old, new| {
+        let change = Change::replace(NodeId(old), NodeId(new));
+        vec![Effect::Deploy(nodes(&[new])), Effect::Reconfigure { errand, change, within: None }]
+    };
+    assert_eq!(next(&mut director), (1_000, replaced(0, 3, 103)));
+    assert!(director.poll(ms(3_000)).is_empty(), "the members are not yet changed");
+    director.observe(ms(3_500), Observation::Answered { errand: 0, answer: &Answer::Done });
+    // What waited longest is next.
+    let change = Change { add: nodes(&[6, 7]), learn: Vec::new(), remove: nodes(&[1]) };
+    let within = Some(Duration::from_secs(10));
+    let grow =
+        vec![Effect::Deploy(nodes(&[6, 7])), Effect::Reconfigure { errand: 1, change, within }];
+    assert_eq!(next(&mut director), (3_500, grow));
+    director.observe(ms(4_000), Observation::Answered { errand: 1, answer: &Answer::Done });
+    assert_eq!(next(&mut director).1, [Effect::Crash(nodes(&[103]))]);
+    assert_eq!(next(&mut director).1, replaced(2, 103, 203));
+    let answers: Vec<_> = director.trials().iter().map(|trial| trial.answer.clone()).collect();
+    assert_eq!(answers, [Some(Answer::Done), Some(Answer::Done), None]);
+}
+
+#[test]
+fn who_comes_in_the_place_of_another_is_cut_off_as_that_one_was() {
+    let schedule = schedule(
+        "[[step]]\nid = \"cut\"\nat = { after = \"start\" }\nfor = \"9s\"
+         fault = { kind = \"partition\", shape = \"links\", links = [[3, 4], [1, 2]] }
+         [[step]]\nat = { after = \"start\" }\nfor = \"1s\"
+         fault = { kind = \"restart\", target = \"node 3\", disk = \"lost\" }",
+    );
+    let mut director = Director::new(&schedule, 1, &toy::members(5));
+    director.observe(ms(0), Observation::Ready);
+    next(&mut director);
+    let (at, effects) = next(&mut director);
+    let rules = effects.iter().find_map(|effect| match effect {
+        Effect::Links(rules) => Some(rules.rules.clone()),
+        _ => None,
+    });
+    let cut: Vec<_> = rules.unwrap().iter().map(|rule| (rule.from.0, rule.to.0)).collect();
+    assert_eq!((at, cut), (1_000, vec![(1, 2), (103, 4)]));
+}
+
+#[test]
+fn a_change_that_nobody_answered_lets_no_disk_be_lost() {
+    let schedule = schedule(
+        "[[step]]\nid = \"shrink\"\nat = { after = \"start\" }
+         fault = { kind = \"reconfigure\", remove = \"node 1\" }
+         [[step]]\nat = { after = \"shrink.done\" }
+         fault = { kind = \"restart\", target = \"node 3\", disk = \"lost\" }",
+    );
+    let run = |answer: &Answer| {
+        let mut director = Director::new(&schedule, 1, &toy::members(5));
+        director.observe(ms(0), Observation::Ready);
+        next(&mut director);
+        director.observe(ms(500), Observation::Answered { errand: 0, answer });
+        while let Some(at) = director.next_wakeup().filter(|_| director.trials().len() < 2) {
+            director.poll(at);
+        }
+        director.trials()[1].missed
+    };
+    assert_eq!(run(&Answer::Refused("no".into())), None);
+    assert_eq!(run(&Answer::Unknown("no time".into())), Some(Missed::NoTarget));
 }

@@ -56,6 +56,62 @@ fn unknown_kinds_list_the_known_ones() {
 }
 
 #[test]
+fn changes_of_the_members_and_lost_disks_must_make_sense() {
+    let step = |fault: &str| format!("at = {{ after = \"start\" }}\nfault = {{ {fault} }}");
+    for good in [
+        "kind = \"reconfigure\", add = 2",
+        "kind = \"reconfigure\", add = 1, remove = \"leader\"",
+        "kind = \"transfer\"",
+        "kind = \"transfer\", to = \"one-follower\"",
+        "kind = \"restart\", target = \"in-turn\", disk = \"lost\"",
+    ] {
+        Schedule::parse("good.toml", &with_step(&step(good))).unwrap();
+    }
+    let refused = |fault: &str, field: &str, why: &str| {
+        step_refused(&step(fault), 4, &format!("step[1].{field}"), why);
+    };
+    refused("kind = \"reconfigure\"", "fault", "adds somebody");
+    refused("kind = \"reconfigure\", remove = \"all\"", "fault.remove", "nobody would be left");
+    refused("kind = \"reconfigure\", add = -1", "fault.add", "invalid value");
+    refused("kind = \"transfer\", to = \"minority\"", "fault.to", "one replica leads");
+    let lost = "kind = \"restart\", target = \"minority\", disk = \"lost\"";
+    refused(lost, "fault.target", "one at a time");
+    let burnt = "kind = \"restart\", target = \"leader\", disk = \"burnt\"";
+    refused(burnt, "fault.disk", "unknown variant `burnt`");
+    let lasting = "at = { after = \"start\" }\nfor = \"1s\"\nfault = { kind = \"transfer\" }";
+    step_refused(lasting, 4, "step[1].for", "as long as the cluster takes");
+    let small = with_step(&step("kind = \"restart\", target = \"leader\", disk = \"lost\""));
+    let small = small.replace("[[step]]", "nodes = 2\n[[step]]");
+    field_refused(&small, "step[1].fault.disk", "no majority");
+    let many = with_step(&step("kind = \"reconfigure\", add = 95"));
+    field_refused(&many, "step", "more than 99");
+}
+
+#[track_caller]
+fn field_refused(text: &str, field: &str, why: &str) {
+    let (_, what, reason) = refusal(text);
+    assert_eq!(what, field, "{reason}");
+    assert!(reason.contains(why), "{reason}");
+}
+
+#[test]
+fn what_a_schedule_sets_is_checked() {
+    refused(
+        "name = \"a\"\n[settings]\nsnapshot_after = \"64KB\"",
+        3,
+        "settings.snapshot_after",
+        "unit",
+    );
+    refused(
+        "name = \"a\"\n[settings]\nsnapshot_after = \"0B\"",
+        3,
+        "settings.snapshot_after",
+        "for ever",
+    );
+    refused("name = \"a\"\n[settings]\nsnapshots = 1", 3, "settings.snapshots", "unknown field");
+}
+
+#[test]
 fn wrong_types_are_refused_where_they_stand() {
     refused("name = \"test\"\nnodes = \"five\"\n", 2, "nodes", "invalid type");
     refused("name = \"test\"\nnodes = 0\n", 2, "nodes", "nonzero");

@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod draws;
 mod experiment;
 mod interrupt;
 mod plan;

@@ -13,6 +13,7 @@ use faults::{Capabilities, Schedule};
 
 use crate::{
     cli::{ExperimentArgs, Route, StorageKind, Target},
+    draws,
     registry::Entry,
     tuning::Tuning,
     usage::usage,
@@ -61,13 +62,14 @@ impl Plan {
             let target = arguments.target;
             return Err(usage(format!("target {target} cannot do this schedule: {unsupported}")));
         }
+        let tuning = arguments.tuning.under(&schedule.settings);
         let plan = Self {
             target: arguments.target,
             schedule,
             seed: arguments.seed,
             storage: arguments.storage,
             via: arguments.via,
-            tuning: arguments.tuning.clone(),
+            tuning,
             keep_data: arguments.keep_data,
         };
         check_tuning(&plan.tuning, &plan.members())?;
@@ -83,6 +85,21 @@ impl Plan {
     pub fn check(&self, protocol: &Entry) -> Result<()> {
         let members = self.members();
         protocol.check(self.tuning.settings(members[0], members))
+    }
+
+    /// Whether the seed drew the whole run: then it draws disks, clocks and options besides.
+    pub fn is_drawn(&self) -> bool {
+        self.target == Target::Sim && self.schedule.name == format!("{SWARM}-{}", self.seed)
+    }
+
+    /// The same plan for this protocol: with options of its own, if the seed draws them, unless the
+    /// command line sets some.
+    pub fn of(&self, protocol: &Entry) -> Self {
+        let mut plan = self.clone();
+        if self.is_drawn() && self.tuning.options.is_empty() {
+            plan.tuning.options = draws::options(protocol.options, self.seed);
+        }
+        plan
     }
 
     /// The same plan under another seed.

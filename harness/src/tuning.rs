@@ -4,6 +4,7 @@ use std::{ops::Range, time::Duration};
 
 use clap::Args;
 use consensus_core::{NodeId, Settings};
+use faults::schedule::Overrides;
 
 /// The parameters that every protocol shares. What is compared is set alike.
 #[derive(Clone, Debug, Args)]
@@ -84,6 +85,19 @@ impl Tuning {
             max_clock_drift_ppm: self.max_clock_drift_ppm,
             priorities: self.priorities.iter().copied().collect(),
             options: self.options.iter().cloned().collect(),
+        }
+    }
+
+    /// These parameters, with those that a schedule sets in their place.
+    pub fn under(&self, schedule: &Overrides) -> Self {
+        let set = schedule.apply(self.settings(NodeId(1), vec![NodeId(1)]));
+        Self {
+            snapshot_after_bytes: set.snapshot_after_bytes,
+            retained_bytes: set.retained_bytes,
+            leases: set.leases,
+            max_clock_drift_ppm: set.max_clock_drift_ppm,
+            priorities: set.priorities.into_iter().collect(),
+            ..self.clone()
         }
     }
 
@@ -206,6 +220,17 @@ mod tests {
         let members = vec![NodeId(1), NodeId(2), NodeId(3)];
         let settings = run.experiment.tuning.settings(NodeId(1), members.clone());
         assert_eq!(settings, Settings::new(NodeId(1), members));
+    }
+
+    #[test]
+    fn what_a_schedule_sets_stands_above_the_command_line() {
+        let given = ["harness", "run", "--protocol", "raft", "--retained-bytes", "7"];
+        let Command::Run(run) = Cli::parse_from(given).command else { panic!("not run") };
+        let tuning = &run.experiment.tuning;
+        let set = Overrides { snapshot_after: "4KiB".parse().ok(), ..Overrides::default() };
+        let under = tuning.under(&set);
+        assert_eq!((under.snapshot_after_bytes, under.retained_bytes), (4_096, 7));
+        assert_eq!(tuning.under(&Overrides::default()).arguments(), tuning.arguments());
     }
 
     #[test]

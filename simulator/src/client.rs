@@ -15,7 +15,7 @@ use consensus_core::{
     session::{ClientCommand, Reply},
 };
 
-use crate::event::{Answer, Attempt, Request};
+use crate::event::{Answer, Asker, Attempt, Request};
 
 /// How clients try.
 #[derive(Clone, PartialEq, Debug)]
@@ -116,6 +116,11 @@ impl Client {
         }
     }
 
+    /// Tells it how many places there are to ask at.
+    pub(crate) const fn look_around(&mut self, nodes: u64) {
+        self.nodes = nodes;
+    }
+
     /// Gives it another name, after an operation of unknown outcome.
     pub(crate) const fn rename(&mut self, name: u64) {
         self.name = name;
@@ -200,7 +205,7 @@ impl Client {
     }
 
     const fn attempt(&self) -> Attempt {
-        Attempt { client: self.place, number: self.tries }
+        Attempt { by: Asker::Client(self.place), number: self.tries }
     }
 
     /// Asks whoever is believed to lead, if there is time left.
@@ -282,7 +287,7 @@ impl Client {
         // Whoever serves a read that anybody serves need not have been thought the leader.
         if !self.asks_anybody() {
             let asked = self.work().asked;
-            self.leader = NodeId(1 + asked.0 % self.nodes);
+            self.leader = NodeId(1 + asked.place().0 % self.nodes);
         }
         self.fail(now, why, model)
     }

@@ -28,6 +28,11 @@ impl Clients {
         Self { model, nodes, draw, pool: Vec::new(), idle: BTreeSet::new(), names: 0 }
     }
 
+    /// There are so many places to ask at from now on.
+    pub(crate) fn look_around(&mut self, nodes: u64) {
+        self.nodes = self.nodes.max(nodes);
+    }
+
     /// Whether nothing is under way.
     pub(crate) fn are_idle(&self) -> bool {
         self.idle.len() == self.pool.len()
@@ -46,6 +51,7 @@ impl Clients {
         around: &mut Surroundings<P>,
     ) {
         let client = self.idle.pop_first().unwrap_or_else(|| self.hire());
+        self.pool[client].look_around(self.nodes);
         let next = self.pool[client].start(now, task, &self.model);
         self.follow(now, client, next, around);
     }
@@ -76,17 +82,19 @@ impl Clients {
     pub(crate) fn happens<P: Protocol>(
         &mut self,
         now: Time,
+        place: usize,
         event: ClientEvent,
         around: &mut Surroundings<P>,
     ) {
-        let (Self { pool, model, .. }, attempt) = (&mut *self, event.attempt());
-        let client = &mut pool[attempt.client];
+        let (Self { pool, model, nodes, .. }, attempt) = (&mut *self, event.attempt());
+        let client = &mut pool[place];
+        client.look_around(*nodes);
         let next = match event {
             ClientEvent::Answer(_, answer) => client.hear(now, attempt, answer, model),
             ClientEvent::Impatient(_) => client.impatient(now, attempt, model),
             ClientEvent::Retry(_) => client.retry(now, attempt, model),
         };
-        self.follow(now, attempt.client, next, around);
+        self.follow(now, place, next, around);
     }
 
     /// Adds a client.

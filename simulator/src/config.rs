@@ -7,6 +7,7 @@ use faults::Schedule;
 
 use crate::{
     client::ClientModel,
+    clock::ClockModel,
     disk::DiskModel,
     network::{NetworkModel, WireMode},
     snapshots::SnapshotModel,
@@ -19,7 +20,8 @@ pub struct SimulationConfig {
     pub seed: u64,
     /// The faults, the load, and how many replicas there are.
     pub schedule: Schedule,
-    /// The protocol's parameters; `node` and `members` are filled in for each replica.
+    /// The protocol's parameters, those that the schedule sets among them; `node` and `members` are
+    /// filled in for each replica.
     pub settings: Settings,
     /// How long messages are under way.
     pub network: NetworkModel,
@@ -27,6 +29,8 @@ pub struct SimulationConfig {
     pub disk: DiskModel,
     /// How snapshots are carried from replica to replica.
     pub snapshots: SnapshotModel,
+    /// How the replicas' clocks differ.
+    pub clocks: ClockModel,
     /// How the clients try.
     pub clients: ClientModel,
     /// How long a client tries that carries out a step of the schedule (`put`).
@@ -71,13 +75,15 @@ impl Default for ProcessorModel {
 impl SimulationConfig {
     /// A run of this schedule under this seed, on a local network and with every default.
     pub fn new(schedule: Schedule, seed: u64) -> Self {
+        let defaults = Settings::new(NodeId(1), vec![NodeId(1)]);
         Self {
             seed,
+            settings: schedule.settings.apply(defaults),
             schedule,
-            settings: Settings::new(NodeId(1), vec![NodeId(1)]),
             network: NetworkModel::lan(),
             disk: DiskModel::default(),
             snapshots: SnapshotModel::default(),
+            clocks: ClockModel::default(),
             clients: ClientModel::default(),
             put_timeout: Duration::from_secs(30),
             processor: ProcessorModel::default(),
@@ -111,7 +117,12 @@ impl SimulationConfig {
         (1..=self.nodes()).map(NodeId).collect()
     }
 
-    /// How many replicas there are.
+    /// How many places for replicas there are, those of newcomers included.
+    pub(crate) fn places(&self) -> u64 {
+        self.schedule.places() as u64
+    }
+
+    /// How many replicas there are at the beginning.
     pub fn nodes(&self) -> u64 {
         self.schedule.nodes.get() as u64
     }

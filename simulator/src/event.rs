@@ -78,13 +78,32 @@ pub(crate) struct Request {
     pub(crate) query: Bytes,
 }
 
-/// One try of one client's operation.
+/// One try of a client's operation, or of an administrator's errand.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct Attempt {
-    /// The client's place in the pool.
-    pub(crate) client: usize,
-    /// The how-many-th try of this client, over all its operations.
+    /// Who tries.
+    pub(crate) by: Asker,
+    /// The how-many-th try this is, over all that it was asked to do.
     pub(crate) number: u64,
+}
+
+/// Somebody outside the cluster.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Asker {
+    /// The client in this place of the pool.
+    Client(usize),
+    /// This administrator.
+    Administrator(usize),
+}
+
+impl Asker {
+    /// A number of its own, for the trace.
+    pub(crate) const fn number(self) -> u64 {
+        match self {
+            Self::Client(client) => client as u64,
+            Self::Administrator(number) => u64::MAX - number as u64,
+        }
+    }
 }
 
 /// What happens at a client.

@@ -20,6 +20,8 @@
 //! | snapshots | saved beside the log, which takes a time that grows with their size; carried in chunks over the links with their faults, and resumed where they broke | [`SnapshotModel`] |
 //! | timers | drawn from the protocol's range, keyed by (seed, node, timer, how-many-th arming) | |
 //! | clients | an open loop of arrivals; redirects, back-off, retries under one session and number, honest outcomes | [`ClientModel`] |
+//! | clocks | each replica has its own, which starts somewhere and runs a little too fast or too slow; its timers run by it | [`ClockModel`] |
+//! | lives | a replica whose disk is lost comes back as somebody else in its place; members come and go | |
 //! | a pause | the replica handles nothing; its inbox, its timers and its datagrams pile up | |
 //!
 //! # Chance
@@ -32,11 +34,14 @@
 //! `run` leads a run from the first election to the last agreement; `world` processes the events
 //! that `queue` holds; `node` drives one replica with its `disk`, `timers`, `machine`, `snapshots` and
 //! `membership` (gossip), all of which act through their `surroundings`; `network` carries
-//! messages; `client` is one client and `clients` all of them; `recording` is what a run leaves
-//! behind, and `digest` its fingerprint.
+//! messages; `client` is one client and `clients` all of them, `administrators`
+//! ask for other members and leaders; `vary` draws disks and clocks; `recording` is what a run
+//! leaves behind, and `digest` its fingerprint.
 
+mod administrators;
 mod client;
 mod clients;
+mod clock;
 mod config;
 mod digest;
 mod disk;
@@ -54,9 +59,11 @@ mod surroundings;
 mod timers;
 #[cfg(test)]
 mod toy;
+mod vary;
 mod world;
 
 pub use client::ClientModel;
+pub use clock::ClockModel;
 pub use config::{ProcessorModel, SimulationConfig, SimulationError};
 pub use disk::{DiskModel, Stall};
 pub use latency::Latency;

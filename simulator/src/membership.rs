@@ -11,6 +11,7 @@ use gossip::{Config, Effect, Gossip, Identity, Metadata, Outbox};
 
 use crate::{
     event::{Event, Local, Way},
+    recording::place,
     surroundings::Surroundings,
 };
 
@@ -40,7 +41,8 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// The gossip of a replica that starts, and that knows the address of node 1 alone.
+    /// The gossip of a replica that starts. It knows the address of the first place alone; if it came
+    /// in the place of another, perhaps of that one, it knows a few.
     pub(crate) fn start<P: Protocol>(
         now: Time,
         me: NodeId,
@@ -51,7 +53,8 @@ impl Membership {
     ) -> Self {
         let identity = Identity { node: me, address: address(me), start: incarnation };
         let metadata = metadata::<P>(&Status { node: me, ..Status::default() });
-        let seeds = vec![address(NodeId(1))];
+        let few = if me == me.place() { 1 } else { around.lives.len().min(3) as u64 };
+        let seeds = (1..=few).map(|node| address(NodeId(node))).collect();
         let mut outbox = Outbox::new();
         let gossip = Gossip::new(config, identity, metadata, seeds, draw, now, &mut outbox)
             .expect("the configuration was checked before the run");
@@ -109,7 +112,9 @@ impl Membership {
                     continue;
                 }
             };
-            let Some(to) = node_at(to).filter(|&to| to != self.me) else { continue };
+            let Some(to) = node_at(to, &around.lives).filter(|&to| to != self.me) else {
+                continue;
+            };
             around.recorder.counters(self.me).datagrams += 1;
             let way = Way { from: self.me, to };
             around.network.fly(now, way, datagram, &mut around.queue);
@@ -149,15 +154,17 @@ fn metadata<P: Protocol>(status: &Status) -> Metadata {
     }
 }
 
-/// Where a replica's gossip is reached: in 10.0.0.0/8, by its number.
+/// Where a replica's gossip is reached: in 10.0.0.0/8, by its place.
 fn address(node: NodeId) -> SocketAddr {
-    let [.., high, middle, low] = node.0.to_be_bytes();
+    let [.., high, middle, low] = node.place().0.to_be_bytes();
     (Ipv4Addr::new(10, high, middle, low), PORT).into()
 }
 
-/// Which replica is reached there.
-fn node_at(address: SocketAddr) -> Option<NodeId> {
+/// Which replica is reached there, if these are in their places.
+fn node_at(address: SocketAddr, lives: &[NodeId]) -> Option<NodeId> {
     let SocketAddr::V4(address) = address else { return None };
     let [10, high, middle, low] = address.ip().octets() else { return None };
-    Some(NodeId(u64::from(u32::from_be_bytes([0, high, middle, low]))))
+    let number = u64::from(u32::from_be_bytes([0, high, middle, low]));
+    let found = lives.get(place(NodeId(number.max(1))));
+    found.copied().filter(|_| number > 0)
 }

@@ -70,6 +70,7 @@ pub(crate) struct Network {
     nodes: u64,
     links: Vec<Link>,
     shims: Vec<LinkShim>,
+    rules: LinkRules,
     clients: Draw,
     to_clients: u64,
     wire: WireMode,
@@ -111,6 +112,7 @@ impl Network {
             nodes,
             links: (0..nodes * nodes).map(link).collect(),
             shims: (1..=nodes).map(|node| LinkShim::new(NodeId(node))).collect(),
+            rules: LinkRules::default(),
             clients: seed.of("clients"),
             to_clients: 0,
             wire,
@@ -123,6 +125,14 @@ impl Network {
         for shim in &mut self.shims {
             shim.install(rules, now);
         }
+        self.rules = rules.clone();
+    }
+
+    /// Somebody else comes into a place: with the rules in force, as whoever starts gets them.
+    pub(crate) fn move_in(&mut self, now: Time, node: NodeId) {
+        let mut shim = LinkShim::new(node);
+        shim.install(&self.rules, now);
+        self.shims[place(node)] = shim;
     }
 
     /// What a replica's shim did so far.

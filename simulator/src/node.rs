@@ -11,6 +11,7 @@ use consensus_core::{Input, NodeId, Outbox, Protocol, Refusal, RequestId, Status
 
 use self::snapshots::Chore;
 use crate::{
+    clock::Clock,
     disk::Barrier,
     event::{Answer, Attempt, Event, Local, Request},
     machine::Machine,
@@ -32,6 +33,7 @@ const INBOX: usize = 16_384;
 pub(crate) struct Node<P: Protocol, M> {
     id: NodeId,
     config: P::Config,
+    clock: Clock,
     incarnation: u64,
     barrier: Barrier<P>,
     shelf: Shelf,
@@ -108,12 +110,14 @@ impl<P: Protocol, M: Machine> Node<P, M> {
     pub(crate) fn new(
         id: NodeId,
         config: P::Config,
+        clock: Clock,
         barrier: Barrier<P>,
         timers: Timers<P::Timer>,
     ) -> Self {
         Self {
             id,
             config,
+            clock,
             incarnation: 0,
             barrier,
             shelf: Shelf::default(),
@@ -128,6 +132,11 @@ impl<P: Protocol, M: Machine> Node<P, M> {
     /// Which replica it is.
     pub(crate) const fn id(&self) -> NodeId {
         self.id
+    }
+
+    /// Whether it was ever started.
+    pub(crate) const fn is_deployed(&self) -> bool {
+        self.incarnation > 0
     }
 
     /// Whether it runs, paused or not.
@@ -165,7 +174,8 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         self.reclaim();
         let disk = self.barrier.recover();
         let config = self.config.clone();
-        let protocol = P::recover(config, self.incarnation, now, disk, &mut self.outbox);
+        let shown = self.clock.shows(now);
+        let protocol = P::recover(config, self.incarnation, shown, disk, &mut self.outbox);
         protocol.check();
         self.running = Some(Running {
             protocol,
@@ -391,7 +401,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             cause = self.fire_timers(&mut clock, cause, around);
         }
         let running = self.running.as_mut().expect("nothing above ends the incarnation");
-        running.protocol.flush(clock, &mut self.outbox);
+        running.protocol.flush(self.clock.shows(clock), &mut self.outbox);
         running.protocol.check();
         running.busy_until = clock;
         self.carry_out(clock, cause, around);
@@ -469,7 +479,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
 
     fn step(&mut self, now: Time, input: Input<P>, cause: Cause, around: &mut Surroundings<P>) {
         let running = self.running.as_mut().expect("only a running replica takes steps");
-        running.protocol.step(now, input, &mut self.outbox);
+        running.protocol.step(self.clock.shows(now), input, &mut self.outbox);
         running.protocol.check();
         self.carry_out(now, cause, around);
     }

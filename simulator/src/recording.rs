@@ -22,11 +22,11 @@ pub struct Recording {
     pub observed: Vec<Observed>,
     /// Each replica's state, at the configured interval.
     pub samples: Vec<Sample>,
-    /// What each replica cost, by node.
+    /// What each replica cost, by place: all lives in it together.
     pub counters: Vec<Counters>,
     /// What the replicas held when they saved a snapshot, and when they loaded one.
     pub states: Vec<FinalState>,
-    /// Each replica's state at the end, by node.
+    /// Each replica's state at the end, by place.
     pub finals: Vec<FinalState>,
     /// What the schedule turned out to be: who was hit, and when, since `ready`.
     pub resolved: Resolved,
@@ -272,7 +272,7 @@ impl Recorder {
     }
 }
 
-/// A replica's place among all: node 1 comes first.
+/// A replica's place among all, whichever of its lives this is: that of node 1 comes first.
 pub(crate) fn place(node: NodeId) -> usize {
-    usize::try_from(node.0 - 1).expect("a simulated cluster fits in memory")
+    usize::try_from(node.place().0 - 1).expect("a simulated cluster fits in memory")
 }

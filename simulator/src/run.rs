@@ -1,9 +1,12 @@
 //! One run: a world, the schedule's faults and load, and the way to its end.
 
-use consensus_core::{Index, Protocol, Time, history::Call, kv::KeyValue, session::Sessions};
-use faults::{Action, Arrival, Director, Effect, Observation, Workload};
+use std::time::Duration;
+
+use consensus_core::{Ask, Index, Protocol, Time, history::Call, kv::KeyValue, session::Sessions};
+use faults::{Action, Arrival, Director, Effect, Observation, Workload, director::TrialKey};
 
 use crate::{
+    administrators::Errand,
     client::Task,
     config::SimulationConfig,
     machine::Machine,
@@ -119,8 +122,9 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
     fn tell(&mut self) {
         let now = self.world.now();
         let acknowledged = self.world.take_acknowledged();
+        let settled = self.settled();
         let news = self.world.observed_since(self.told);
-        if news.is_empty() && acknowledged.is_empty() {
+        if news.is_empty() && acknowledged.is_empty() && !settled {
             return;
         }
         for seen in news {
@@ -132,6 +136,17 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
             self.director.observe(now, Observation::Acknowledged { node });
         }
         self.direct();
+    }
+
+    /// Tells the director what came of errands; says whether there was anything to tell.
+    fn settled(&mut self) -> bool {
+        let now = self.world.now();
+        let settled = self.world.take_settled();
+        for (errand, answer) in &settled {
+            let observation = Observation::Answered { errand: *errand, answer };
+            self.director.observe(now, observation);
+        }
+        !settled.is_empty()
     }
 
     /// Asks the director what is to be done, does it, and sees to it that it is asked in time.
@@ -174,6 +189,19 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
             Effect::Links(rules) => self.world.install(rules),
             Effect::LoadFactor(factor) => self.change_load(*factor),
             Effect::Put { key, value } => self.put(key, value),
+            Effect::Deploy(nodes) => {
+                for &node in nodes {
+                    self.world.deploy(node);
+                    self.director.observe(now, Observation::Up { node });
+                }
+            }
+            Effect::Reconfigure { errand, change, within } => {
+                let ask = Ask::Reconfigure(change.clone());
+                self.send(*errand, ask, *within);
+            }
+            Effect::Transfer { errand, to, within } => {
+                self.send(*errand, Ask::Transfer(*to), Some(*within));
+            }
         }
         self.struck.push(Struck { at: now, action });
     }
@@ -259,6 +287,11 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
         let Stage::Loaded { since } = self.stage else { return };
         self.workload.set_factor(self.world.now().since(since), factor);
         self.schedule_arrival();
+    }
+
+    fn send(&mut self, key: TrialKey, ask: Ask, within: Option<Duration>) {
+        let deadline = within.map(|within| self.world.now() + within);
+        self.world.send(Errand { key, ask, deadline });
     }
 
     fn put(&mut self, key: &str, value: &str) {

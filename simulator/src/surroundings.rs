@@ -1,6 +1,6 @@
 //! What a replica acts on: the queue, the network, the record.
 
-use consensus_core::{Draw, Protocol, Time};
+use consensus_core::{Draw, NodeId, Protocol, Time};
 
 use crate::{
     config::ProcessorModel,
@@ -23,6 +23,8 @@ pub(crate) struct Surroundings<P: Protocol> {
     /// The parameters of gossip, if there is any, and where its chance comes from.
     pub(crate) gossip: Option<gossip::Config>,
     pub(crate) gossip_draw: Draw,
+    /// Who is in each place.
+    pub(crate) lives: Vec<NodeId>,
 }
 
 impl<P: Protocol> Surroundings<P> {

@@ -1,20 +1,19 @@
 //! The cluster, its clients and its network: one event after the other.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use consensus_core::{
-    Draw, Index, NodeId, Protocol, Settings, Time, Wire,
+    Draw, Index, NodeId, Protocol, Role, Settings, Time, Wire,
     history::{Observed, Sample},
 };
-use faults::{Channel, LinkRules};
+use faults::{Answer as Settled, Channel, LinkRules, director::TrialKey};
 
 use crate::{
+    administrators::{Administrators, Errand},
     client::Task,
     clients::Clients,
     config::SimulationConfig,
     disk::Barrier,
-    event::{Answer, ClientEvent, Event, Frame, Local, Way},
+    event::{Answer, Asker, ClientEvent, Event, Frame, Local, Way},
     machine::Machine,
     network::{self, Network},
     node::Node,
@@ -30,41 +29,37 @@ pub(crate) struct World<P: Protocol, M> {
     now: Time,
     nodes: Vec<Node<P, M>>,
     clients: Clients,
+    administrators: Administrators,
     around: Surroundings<P>,
-    sample_every: Duration,
-    watch: Option<String>,
+    config: SimulationConfig,
 }
 
 impl<P: Protocol, M: Machine> World<P, M> {
     /// A world at time zero, in which nothing runs yet.
     pub(crate) fn new(config: &SimulationConfig) -> Self {
         let count = config.nodes();
+        let places = config.places();
         let seed = Draw::new(config.seed);
-        let members = config.members();
-        let node = |&id: &NodeId| {
-            let settings =
-                Settings { node: id, members: members.clone(), ..config.settings.clone() };
-            let barrier = Barrier::new(seed.of("disk").at(id.0));
-            let settings = P::configure(settings).expect("the configuration was validated");
-            Node::new(id, settings, barrier, Timers::new(seed.of("timer").at(id.0)))
-        };
-        let network = Network::new(config.network.clone(), count, seed.of("network"), config.wire);
+        let nodes = (1..=places).map(|place| node(config, NodeId(place))).collect();
+        let network = Network::new(config.network.clone(), places, seed.of("network"), config.wire);
+        let clients = config.clients.clone();
         Self {
             now: Time::ZERO,
-            nodes: members.iter().map(node).collect(),
-            clients: Clients::new(config.clients.clone(), count, seed.of("client")),
+            nodes,
+            administrators: Administrators::new(clients.clone(), places, seed.of("administrator")),
+            clients: Clients::new(clients, count, seed.of("client")),
             around: Surroundings {
                 queue: Queue::new(),
                 network,
-                recorder: Recorder::new(config.seed, count),
+                recorder: Recorder::new(config.seed, places),
                 disk: config.disk.clone(),
                 snapshots: config.snapshots.clone(),
                 processor: config.processor.clone(),
                 gossip: config.gossip.clone(),
                 gossip_draw: seed.of("gossip"),
+                lives: (1..=places).map(NodeId).collect(),
             },
-            sample_every: config.sample_every,
-            watch: config.schedule.watch.clone(),
+            config: config.clone(),
         }
     }
 
@@ -75,8 +70,8 @@ impl<P: Protocol, M: Machine> World<P, M> {
 
     /// Starts all replicas, and the taking of samples.
     pub(crate) fn begin(&mut self) {
-        for node in 1..=self.nodes.len() as u64 {
-            self.start(NodeId(node));
+        for node in self.config.members() {
+            self.start(node);
         }
         self.sample();
     }
@@ -115,10 +110,34 @@ impl<P: Protocol, M: Machine> World<P, M> {
     /// Mends everything: all replicas run, and all links work.
     pub(crate) fn heal(&mut self) {
         self.install(&LinkRules::default());
-        for node in (1..=self.nodes.len() as u64).map(NodeId) {
+        let deployed = self.nodes.iter().filter(|node| node.is_deployed()).map(Node::id);
+        for node in deployed.collect::<Vec<_>>() {
             self.resume(node);
             self.start(node);
         }
+    }
+
+    /// Starts a replica on an empty disk. Whoever was in its place is gone, with its disk.
+    pub(crate) fn deploy(&mut self, id: NodeId) {
+        let place = place(id);
+        if self.nodes[place].id() != id {
+            self.crash(self.nodes[place].id());
+            self.nodes[place] = node(&self.config, id);
+            self.around.lives[place] = id;
+            self.around.network.move_in(self.now, id);
+        }
+        self.clients.look_around(id.place().0);
+        self.start(id);
+    }
+
+    /// Sends an administrator.
+    pub(crate) fn send(&mut self, errand: Errand) {
+        self.administrators.send(self.now, errand, &mut self.around);
+    }
+
+    /// What came of the administrators' errands, since the last time.
+    pub(crate) fn take_settled(&mut self) -> Vec<(TrialKey, Settled)> {
+        self.administrators.take_settled()
     }
 
     /// Pauses a replica.
@@ -180,41 +199,54 @@ impl<P: Protocol, M: Machine> World<P, M> {
         self.nodes.iter().filter_map(|node| Some((node.id(), node.status()?.commit)))
     }
 
-    /// Whether no client has anything under way.
+    /// Whether no client and no administrator has anything under way.
     pub(crate) fn clients_are_idle(&self) -> bool {
-        self.clients.are_idle()
+        self.clients.are_idle() && self.administrators.are_idle()
     }
 
-    /// Whether all replicas run and follow one leader.
+    /// Whether all members run and follow one leader, and no change of the members is under way.
     pub(crate) fn serves(&self) -> bool {
-        let mut views = self.nodes.iter().map(|node| {
-            let status = node.status().filter(|_| node.is_awake())?;
-            Some((status.leader?, status.epoch))
-        });
-        let first = views.next().flatten();
-        first.is_some() && views.all(|view| view == first)
+        self.served().is_some()
     }
 
     /// Whether, besides, all have applied what stands up to there.
     pub(crate) fn has_caught_up(&self, target: Index) -> bool {
         let applied = |node: &Node<P, M>| node.machine().map(Machine::applied);
-        self.serves() && self.nodes.iter().all(|node| applied(node) >= Some(target))
+        self.served().is_some_and(|members| {
+            members.into_iter().all(|member| applied(member) >= Some(target))
+        })
     }
 
     /// Whether, besides, all have applied whatever was ever applied anywhere, and hold one state.
     pub(crate) fn agrees(&self) -> bool {
         let states =
             |node: &Node<P, M>| node.machine().map(|machine| (machine.applied(), machine.digest()));
+        let members = self.served().unwrap_or_default();
         self.has_caught_up(self.highest_applied())
-            && self.nodes.windows(2).all(|pair| states(&pair[0]) == states(&pair[1]))
+            && members.windows(2).all(|pair| states(pair[0]) == states(pair[1]))
+    }
+
+    /// The members, as the leader of the newest epoch knows them; `None` unless all of them follow
+    /// it and will stay members.
+    fn served(&self) -> Option<Vec<&Node<P, M>>> {
+        let statuses = self.nodes.iter().filter(|node| node.is_awake()).filter_map(Node::status);
+        let leaders = statuses.filter(|status| status.role == Role::Leader);
+        let leader = leaders.max_by_key(|status| status.epoch).filter(|leader| !leader.changing)?;
+        let follows = |&member: &NodeId| {
+            let node = self.nodes.get(place(member)).filter(|node| node.id() == member)?;
+            let status = node.status().filter(|_| node.is_awake())?;
+            let follows = (status.leader, status.epoch) == (Some(leader.node), leader.epoch);
+            follows.then_some(node)
+        };
+        leader.members.iter().chain(&leader.learners).map(follows).collect()
     }
 
     fn process(&mut self, event: Event<P>) -> Progress {
-        let Self { now, nodes, clients, around, .. } = self;
+        let Self { now, nodes, clients, administrators, around, .. } = self;
         let now = *now;
         match event {
             Event::Message { way, message, waited_ns, .. } => {
-                if around.network.admits(now, way, Channel::Consensus) {
+                if is_there(nodes, way.to) && around.network.admits(now, way, Channel::Consensus) {
                     nodes[place(way.to)].receive(now, way.from, message, waited_ns, around);
                 }
             }
@@ -222,18 +254,27 @@ impl<P: Protocol, M: Machine> World<P, M> {
             Event::Frame(frame) => self.receive(&frame),
             Event::Parcel { way, bytes } => self.take_in(way, &bytes),
             Event::Datagram { way, bytes } => {
-                if around.network.admits(now, way, Channel::Gossip) {
+                if is_there(nodes, way.to) && around.network.admits(now, way, Channel::Gossip) {
                     nodes[place(way.to)].hear(now, way.from, bytes, around);
                 }
             }
+            Event::Local { node, .. } if !is_there(nodes, node) => {}
             Event::Local { node, incarnation, what } => {
                 nodes[place(node)].local(now, incarnation, what, around);
             }
             Event::Request { to, request } => nodes[place(to)].ask(now, request, around),
+            Event::Admitted { node, request, .. } if !is_there(nodes, node) => {
+                around.answer(now, request.attempt, Answer::Reset);
+            }
             Event::Admitted { node, incarnation, request } => {
                 nodes[place(node)].admitted(now, incarnation, request, around);
             }
-            Event::Client(event) => clients.happens(now, event, around),
+            Event::Client(event) => match event.attempt().by {
+                Asker::Client(place) => clients.happens(now, place, event, around),
+                Asker::Administrator(number) => {
+                    administrators.happens(now, number, event, around);
+                }
+            },
             Event::Sample => {
                 self.sample();
                 return Progress::Sample;
@@ -248,7 +289,7 @@ impl<P: Protocol, M: Machine> World<P, M> {
     fn receive(&mut self, frame: &Frame) {
         let Self { now, nodes, around, .. } = self;
         let Frame { way, ref bytes, waited_ns } = *frame;
-        if !around.network.admits(*now, way, Channel::Consensus) {
+        if !is_there(nodes, way.to) || !around.network.admits(*now, way, Channel::Consensus) {
             return;
         }
         match network::open(bytes).map(P::Message::from_bytes) {
@@ -263,7 +304,7 @@ impl<P: Protocol, M: Machine> World<P, M> {
     /// Takes in a part of a snapshot, or an answer to one.
     fn take_in(&mut self, way: Way, bytes: &Bytes) {
         let Self { now, nodes, around, .. } = self;
-        if !around.network.admits(*now, way, Channel::Consensus) {
+        if !is_there(nodes, way.to) || !around.network.admits(*now, way, Channel::Consensus) {
             return;
         }
         match network::open(bytes).map(Parcel::from_bytes) {
@@ -274,9 +315,9 @@ impl<P: Protocol, M: Machine> World<P, M> {
     }
 
     fn sample(&mut self) {
-        for node in &self.nodes {
+        for node in self.nodes.iter().filter(|node| node.is_deployed()) {
             let status = node.status().unwrap_or_default();
-            let watched = self.watch.as_deref().zip(node.machine());
+            let watched = self.config.schedule.watch.as_deref().zip(node.machine());
             self.around.recorder.sample(Sample {
                 at: self.now,
                 node: node.id(),
@@ -289,7 +330,7 @@ impl<P: Protocol, M: Machine> World<P, M> {
                 alive: node.alive(),
             });
         }
-        self.around.queue.push(self.now + self.sample_every, Event::Sample);
+        self.around.queue.push(self.now + self.config.sample_every, Event::Sample);
     }
 }
 
@@ -327,7 +368,7 @@ impl<P: Protocol, M: Machine> World<P, M> {
                 trace.fold([4, node.0, *incarnation, what]);
             }
             Event::Request { to, request } => {
-                trace.fold([5, to.0, request.attempt.client as u64, request.attempt.number]);
+                trace.fold([5, to.0, request.attempt.by.number(), request.attempt.number]);
             }
             Event::Admitted { node, incarnation, request } => {
                 trace.fold([10, node.0, *incarnation, request.attempt.number]);
@@ -339,7 +380,7 @@ impl<P: Protocol, M: Machine> World<P, M> {
                     ClientEvent::Retry(_) => 11,
                 };
                 let attempt = event.attempt();
-                trace.fold([6, attempt.client as u64, attempt.number, what]);
+                trace.fold([6, attempt.by.number(), attempt.number, what]);
             }
             Event::Arrival => trace.fold([7]),
             Event::Director => trace.fold([8]),
@@ -349,7 +390,8 @@ impl<P: Protocol, M: Machine> World<P, M> {
 
     /// Ends the world.
     pub(crate) fn finish(mut self, story: Story) -> Recording {
-        let finals = self.nodes.iter().map(|node| FinalState {
+        let deployed = self.nodes.iter().filter(|node| node.is_deployed());
+        let finals = deployed.map(|node| FinalState {
             node: node.id(),
             up: node.is_up(),
             applied: node.machine().map_or(0, Machine::applied),
@@ -365,6 +407,22 @@ impl<P: Protocol, M: Machine> World<P, M> {
         let simulated = self.now.since(Time::ZERO);
         self.around.recorder.finish(simulated, finals, story)
     }
+}
+
+/// A replica that was never started.
+fn node<P: Protocol, M: Machine>(config: &SimulationConfig, id: NodeId) -> Node<P, M> {
+    let seed = Draw::new(config.seed);
+    // Newcomers are told who the first members were; that they are none themselves, too.
+    let settings = Settings { node: id, members: config.members(), ..config.settings.clone() };
+    let settings = P::configure(settings).expect("the configuration was validated");
+    let clock = config.clocks.draw(seed.of("clock").at(id.0));
+    let barrier = Barrier::new(seed.of("disk").at(id.0));
+    Node::new(id, settings, clock, barrier, Timers::new(seed.of("timer").at(id.0)))
+}
+
+/// Whether a replica is still, or already, in its place.
+fn is_there<P: Protocol, M: Machine>(nodes: &[Node<P, M>], id: NodeId) -> bool {
+    nodes.get(place(id)).is_some_and(|node| node.id() == id)
 }
 
 /// What happened when time went on.

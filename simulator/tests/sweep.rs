@@ -2,29 +2,55 @@
 
 mod common;
 
-use std::num::NonZeroUsize;
+use std::{collections::BTreeMap, num::NonZeroUsize, ops::Range};
 
 use common::{assert_good, judge, tally};
-use consensus_core::Protocol;
+use consensus_core::{Event, Protocol};
 use consensus_multipaxos::MultiPaxos;
 use consensus_raft::Raft;
-use faults::Schedule;
-use simulator::{DiskModel, Latency, SimulationConfig, run};
+use faults::{Answer, Kind, Schedule};
+use simulator::{Recording, SimulationConfig, run};
 
 fn swarm(seed: u64, nodes: usize) -> SimulationConfig {
     let nodes = NonZeroUsize::new(nodes).unwrap();
-    let mut config = SimulationConfig::new(Schedule::swarm(seed, nodes), seed);
-    // Every other seed has a slow disk: what is not yet synced is what a crash loses.
-    if seed.is_multiple_of(2) {
-        let sync =
-            Latency::Uniform(std::time::Duration::ZERO..std::time::Duration::from_millis(20));
-        config.disk = DiskModel { sync, ..DiskModel::default() };
-    }
-    config
+    SimulationConfig::new(Schedule::swarm(seed, nodes), seed).varied()
 }
 
-fn sweep<P: Protocol>(seeds: std::ops::Range<u64>) {
-    let mut operations = [0; 3];
+/// Adds up how often each thing happened without which a sweep would prove little.
+fn count(recording: &Recording, happened: &mut BTreeMap<&'static str, u64>) {
+    let mut add = |what, times: u64| *happened.entry(what).or_default() += times;
+    for seen in &recording.observed {
+        match seen.event {
+            Event::Compacted { .. } => add("snapshots taken", 1),
+            Event::Installed { .. } => add("snapshots installed", 1),
+            _ => {}
+        }
+    }
+    let done = recording.resolved.trials.iter().filter(|t| t.answer == Some(Answer::Done));
+    for trial in done {
+        match trial.kind {
+            Kind::Reconfigure => add("changes of the members", 1),
+            Kind::Transfer => add("hand-overs", 1),
+            Kind::LostDisk => add("replacements of lost disks", 1),
+            _ => {}
+        }
+    }
+    add("loads from a snapshot", recording.counters.iter().map(|c| c.restored).sum());
+    add("transfers resumed", recording.counters.iter().map(|c| c.resumed).sum());
+}
+
+const EXPECTED: [(&str, u64); 7] = [
+    ("snapshots taken", 200),
+    ("snapshots installed", 5),
+    ("loads from a snapshot", 10),
+    ("transfers resumed", 1),
+    ("changes of the members", 5),
+    ("hand-overs", 5),
+    ("replacements of lost disks", 5),
+];
+
+fn sweep<P: Protocol>(seeds: Range<u64>) {
+    let (mut operations, mut happened) = ([0; 3], BTreeMap::new());
     for seed in seeds {
         let nodes = [3, 5, 5, 7][seed as usize % 4];
         let recording = run::<P>(&swarm(seed, nodes));
@@ -32,8 +58,13 @@ fn sweep<P: Protocol>(seeds: std::ops::Range<u64>) {
         for (sum, count) in operations.iter_mut().zip(tally(&recording)) {
             *sum += count;
         }
+        count(&recording, &mut happened);
     }
     assert!(operations[0] > 1_000, "{}: {operations:?}", P::NAME);
+    for (what, least) in EXPECTED {
+        let times = happened.get(what).copied().unwrap_or_default();
+        assert!(times >= least, "{}: {what} only {times} times: {happened:?}", P::NAME);
+    }
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What goes into the director and what comes out of it.
 
-use consensus_core::{Epoch, Event, Index, NodeId};
+use std::time::Duration;
+
+use consensus_core::{Change, Epoch, Event, Index, NodeId};
 use serde::{Deserialize, Serialize};
 
+use super::holds::TrialKey;
 use crate::links::LinkRules;
 
 /// What the director is told of the cluster.
@@ -46,6 +49,25 @@ pub enum Observation<'a> {
         /// By which replica.
         node: NodeId,
     },
+    /// An administrator is done with an errand ([`Effect::Reconfigure`], [`Effect::Transfer`]).
+    Answered {
+        /// Which errand.
+        errand: TrialKey,
+        /// What came of it.
+        answer: &'a Answer,
+    },
+}
+
+/// What came of an administrator's errand.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// What was asked for is done.
+    Done,
+    /// It is certainly not done, for this reason.
+    Refused(String),
+    /// Perhaps it is done, perhaps not: there was no time to find out.
+    Unknown(String),
 }
 
 /// Something to be done to the cluster, at once.
@@ -98,6 +120,28 @@ pub enum Effect {
         /// What it holds afterwards.
         value: String,
     },
+    /// Start these replicas on empty disks, each in [its place](NodeId::place). They belong to no
+    /// configuration, and only learn. Whoever was in the place before is gone, with its disk.
+    Deploy(Vec<NodeId>),
+    /// Let an administrator ask for a change of the members, until it is done or refused, and tell
+    /// what came of it ([`Observation::Answered`]).
+    Reconfigure {
+        /// Names the errand.
+        errand: TrialKey,
+        /// The change.
+        change: Change,
+        /// For how long; `None`: until it is done, whatever is refused meanwhile.
+        within: Option<Duration>,
+    },
+    /// Let an administrator ask the leader to hand over, likewise.
+    Transfer {
+        /// Names the errand.
+        errand: TrialKey,
+        /// To whom; `None`: to whichever is best.
+        to: Option<NodeId>,
+        /// For how long.
+        within: Duration,
+    },
 }
 
 impl Effect {
@@ -112,6 +156,9 @@ impl Effect {
             Self::Links(_) => "links",
             Self::LoadFactor(_) => "load",
             Self::Put { .. } => "put",
+            Self::Deploy(_) => "deploy",
+            Self::Reconfigure { .. } => "reconfigure",
+            Self::Transfer { .. } => "transfer",
         }
     }
 }

@@ -10,7 +10,7 @@ use consensus_core::NodeId;
 use super::action::Effect;
 
 /// Names a trial among all that began: its place in the record.
-pub(super) type TrialKey = usize;
+pub type TrialKey = usize;
 
 /// How a process is brought down.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +36,16 @@ struct Node {
 impl Holds {
     pub fn new(members: &[NodeId]) -> Self {
         Self { nodes: members.iter().map(|&node| (node, Node::default())).collect() }
+    }
+
+    /// Takes in a replica that is new.
+    pub fn admit(&mut self, node: NodeId) {
+        self.nodes.entry(node).or_default();
+    }
+
+    /// Lets go of a replica that never comes back, whatever held it.
+    pub fn forget(&mut self, node: NodeId) {
+        self.nodes.remove(&node);
     }
 
     /// Brings replicas down and keeps them there.

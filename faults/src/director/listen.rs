@@ -21,6 +21,7 @@ impl Director {
                 let grown = self.view.committed(node, commit);
                 self.heard(now, &Anchor::Commit, grown, node);
             }
+            Observation::Answered { errand, answer } => self.answered(errand, answer),
             Observation::Acknowledged { node } => self.heard(now, &Anchor::Acknowledged, 1, node),
         }
     }

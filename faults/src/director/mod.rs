@@ -14,9 +14,11 @@
 //! - The trials of one step never overlap; different steps may, and then their faults compose.
 //! - A step whose target does not exist when it is due (no leader is known) waits until it does.
 //! - What waits in vain for longer than the schedule's patience is given up and recorded as missed.
+//! - Disks are lost and members changed one at a time: until one change is done, the next waits.
 //! - When all steps are over, everything is healed; the run goes on for the schedule's `settle`.
 
 mod action;
+mod errands;
 mod holds;
 mod listen;
 mod pick;
@@ -32,11 +34,12 @@ use std::{
 
 use consensus_core::{Epoch, NodeId, Time};
 
-pub use action::{Action, Effect, Observation, Phase};
+pub use action::{Action, Answer, Effect, Observation, Phase};
+pub use holds::TrialKey;
 pub use resolved::{Missed, Resolved, Trial};
 
 use crate::schedule::{Resolve, Schedule};
-use holds::{Holds, TrialKey};
+use holds::Holds;
 use pick::{Picker, Picks};
 use progress::{Progress, State};
 use strike::Running;
@@ -61,6 +64,10 @@ pub struct Director {
     script: VecDeque<Trial>,
     /// The faults in force.
     running: Vec<Running>,
+    /// Voters whose disks are gone, until others have taken their place.
+    lost: BTreeSet<NodeId>,
+    /// Whether the members may be others than is known here.
+    uncertain: bool,
     /// Every trial that began or was given up.
     trials: Vec<Trial>,
     /// The latest time that it was told.
@@ -78,6 +85,8 @@ enum Deed {
     End(TrialKey),
     /// A slowed process's rhythm goes on.
     Beat(TrialKey),
+    /// A replica that lost its disk comes back as somebody new.
+    Rebirth(TrialKey),
     /// A trial of this step begins.
     Begin(usize),
     /// The next trial of the script begins.
@@ -121,6 +130,8 @@ impl Director {
             steps,
             script: VecDeque::new(),
             running: Vec::new(),
+            lost: BTreeSet::new(),
+            uncertain: false,
             trials: Vec::new(),
             now: Time::ZERO,
             wakeup: None,
@@ -146,6 +157,7 @@ impl Director {
             match deed {
                 Deed::End(key) => self.end(key, now, &mut actions),
                 Deed::Beat(key) => self.beat(key, now, &mut actions),
+                Deed::Rebirth(key) => self.rebirth(key, now, &mut actions),
                 Deed::Begin(step) => {
                     if !self.try_begin(step, now, &mut actions) {
                         blocked.insert(step);
@@ -246,7 +258,8 @@ impl Director {
     /// Begins the due trial of a step; false if there is nobody to hit yet.
     fn try_begin(&mut self, step: usize, now: Time, actions: &mut Vec<Action>) -> bool {
         let State::Due { planned, actor } = self.steps[step].state else { return false };
-        let Some(picks) = self.choose(step, actor) else {
+        let safe = self.is_safe(&self.schedule.steps[step].fault);
+        let Some(picks) = self.choose(step, actor).filter(|_| safe) else {
             if planned + self.schedule.patience <= now {
                 self.miss(step, Missed::NoTarget, now);
             }
@@ -284,6 +297,8 @@ impl Director {
             ended: None,
             missed: None,
             leader: self.view.leader().map(|reign| reign.node),
+            added: self.newcomers(&self.schedule.steps[step].fault, &picks.nodes),
+            answer: None,
             nodes: picks.nodes,
             links: picks.links,
         }
@@ -301,7 +316,8 @@ impl Director {
             State::Dormant | State::Running | State::Over => self.now,
         };
         let unstruck = self.new_trial(step, planned, self.now, Picks::default());
-        self.trials.push(Trial { began: None, missed: Some(why), ..unstruck });
+        let missed = Some(why);
+        self.trials.push(Trial { began: None, missed, added: Vec::new(), ..unstruck });
     }
 
     fn is_over(&self, now: Time) -> bool {

@@ -34,9 +34,17 @@ impl Picker<'_> {
     pub fn pick(&self, fault: &Fault) -> Option<Picks> {
         match fault {
             Fault::Load(_) | Fault::Put(_) => Some(Picks::default()),
+            Fault::Reconfigure(_) | Fault::Transfer(_) if fault.targets().is_empty() => {
+                Some(Picks::default())
+            }
             Fault::Partition(partition) => self.partition(partition),
             Fault::Link(link) => self.link(link),
-            Fault::Crash(_) | Fault::Restart(_) | Fault::Pause(_) | Fault::Slow(_) => {
+            Fault::Crash(_)
+            | Fault::Restart(_)
+            | Fault::Pause(_)
+            | Fault::Slow(_)
+            | Fault::Reconfigure(_)
+            | Fault::Transfer(_) => {
                 let targets = fault.targets();
                 let nodes = self.nodes(targets.first()?.1, &[])?;
                 Some(Picks { nodes, links: Vec::new() })
@@ -58,19 +66,21 @@ impl Picker<'_> {
 
     fn target(&self, target: Target, free: impl Fn(NodeId) -> bool) -> Option<Vec<NodeId>> {
         let members = &self.view.members;
+        // Whoever leads but was removed is about to step down.
         let leader = self.view.leader().map(|reign| reign.node);
+        let leader = leader.filter(|leader| members.contains(leader));
         let count = members.len();
         match target {
             Target::Leader => leader.map(|leader| vec![leader]),
             Target::OneFollower => {
                 let leader = leader?;
                 let mut followers =
-                    self.ranked(self.view.running().filter(|&node| node != leader && free(node)));
+                    self.ranked(self.view.able().filter(|&node| node != leader && free(node)));
                 followers.truncate(1);
                 (!followers.is_empty()).then_some(followers)
             }
             Target::Stalest => {
-                let running = self.ranked(self.view.running().filter(|&node| free(node)));
+                let running = self.ranked(self.view.able().filter(|&node| free(node)));
                 let stalest = running.into_iter().min_by_key(|&node| self.view.commit(node));
                 stalest.map(|node| vec![node])
             }
@@ -85,7 +95,10 @@ impl Picker<'_> {
             Target::MinorityWithLeader => Some(self.around(&[leader?], minority(count))),
             Target::Majority => Some(self.ranked_members(majority(count))),
             Target::All => Some(members.clone()),
-            Target::Node(node) => members.contains(&node).then(|| vec![node]),
+            Target::Node(node) => {
+                let node = self.view.life(node);
+                members.contains(&node).then(|| vec![node])
+            }
         }
     }
 
@@ -147,7 +160,7 @@ impl Picker<'_> {
     }
 
     fn bridge(&self, bridge: NodeId) -> Picks {
-        let others = self.ranked(self.view.members.iter().copied().filter(|&node| node != bridge));
+        let others = self.ranked(self.view.present.iter().copied().filter(|&node| node != bridge));
         let (left, _) = others.split_at(others.len() / 2);
         let links = self.links_where(|from, to| {
             from != bridge && to != bridge && left.contains(&from) != left.contains(&to)
@@ -156,7 +169,7 @@ impl Picker<'_> {
     }
 
     fn ring(&self) -> Picks {
-        let order = self.ranked(self.view.members.iter().copied());
+        let order = self.ranked(self.view.present.iter().copied());
         let place = |node| order.iter().position(|&other| other == node).unwrap_or_default();
         let links = self.links_where(|from, to| {
             let apart = place(from).abs_diff(place(to));
@@ -182,7 +195,8 @@ impl Picker<'_> {
 
     /// The links of the cluster for which this holds, in ascending order.
     fn links_where(&self, holds: impl Fn(NodeId, NodeId) -> bool) -> Vec<(NodeId, NodeId)> {
-        let members = &self.view.members;
+        // A replica that is no member, or not yet, hears and is heard like everybody else.
+        let members = &self.view.present;
         let pairs = members.iter().flat_map(|&from| members.iter().map(move |&to| (from, to)));
         pairs.filter(|&(from, to)| from != to && holds(from, to)).collect()
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use consensus_core::NodeId;
 use serde::{Deserialize, Serialize};
 
+use super::Answer;
 use crate::{
     duration,
     schedule::{Kind, Schedule, ScheduleError},
@@ -67,9 +68,10 @@ impl Resolved {
                 );
             }
             let links = trial.links.iter().flat_map(|&(from, to)| [from, to]);
-            let nodes = 1..=self.schedule.nodes.get() as u64;
+            let places = 1..=self.schedule.places() as u64;
+            let named = trial.nodes.iter().chain(&trial.added).copied().chain(links);
             let stranger =
-                trial.nodes.iter().copied().chain(links).find(|id| !nodes.contains(&id.0));
+                named.into_iter().find(|id| id.0 == 0 || !places.contains(&id.place().0));
             if let Some(stranger) = stranger {
                 return refuse(field("nodes"), format!("the cluster has no node {stranger}"));
             }
@@ -109,6 +111,12 @@ pub struct Trial {
     /// The links it hit, each from one replica to another.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<(NodeId, NodeId)>,
+    /// The replicas that came anew with it, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<NodeId>,
+    /// What an administrator was told who asked for a change of the members or of the leader.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
 }
 
 /// Why a trial never struck.

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     links::{LinkRule, LinkRules},
-    schedule::{Fault, Link, Partition, Slow},
+    schedule::{Fate, Fault, Link, Partition, Restart, Slow},
 };
 
 /// How long link rules outlive the planned end of their faults, should the harness die meanwhile.
@@ -20,14 +20,16 @@ const EXPIRY_MARGIN: Duration = Duration::from_secs(30);
 /// A fault in force.
 #[derive(Clone, Debug)]
 pub(super) struct Running {
-    key: TrialKey,
-    step: usize,
+    pub(super) key: TrialKey,
+    pub(super) step: usize,
     /// When it ends; `None` if another step or the end of the run undoes it.
-    ends: Option<Time>,
+    pub(super) ends: Option<Time>,
     /// How late it struck.
     late: Duration,
     /// When a slowed process stops or goes on next.
     beat: Option<Beat>,
+    /// When a replica that lost its disk comes back; `None` once it has, or if none has lost it.
+    pub(super) rebirth: Option<Time>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +43,8 @@ impl Running {
     pub fn deeds(&self) -> impl Iterator<Item = (Time, Deed)> + use<> {
         let end = self.ends.map(|at| (at, Deed::End(self.key)));
         let beat = self.beat.map(|beat| (beat.at, Deed::Beat(self.key)));
-        end.into_iter().chain(beat)
+        let rebirth = self.rebirth.map(|at| (at, Deed::Rebirth(self.key)));
+        end.into_iter().chain(beat).chain(rebirth)
     }
 
     /// Whether it lasts until another step or the end of the run undoes it.
@@ -63,8 +66,8 @@ impl Director {
         let ends = self.ends(step, &trial, now);
         let key = self.trials.len();
         let nodes = trial.nodes.clone();
-        self.trials.push(Trial { ended: None, ..trial });
-        self.running.push(Running { key, step, ends, late, beat: None });
+        self.trials.push(Trial { ended: None, answer: None, ..trial });
+        self.running.push(Running { key, step, ends, late, beat: None, rebirth: None });
         let effects = self.strike(key, step, &nodes, now);
         self.tell(key, Phase::Begin, effects, actions);
         if ends.is_none() {
@@ -82,13 +85,22 @@ impl Director {
         let literal =
             trial.ended.zip(trial.began).map(|(ended, began)| ended.saturating_sub(began));
         let lasts = literal.or(step.lasts).unwrap_or_default();
+        // What an administrator asks for ends with the answer, or with the patience.
+        let lasts = match step.fault {
+            Fault::Reconfigure(_) | Fault::Transfer(_) => self.schedule.patience,
+            Fault::Restart(Restart { disk: Fate::Lost, .. }) => lasts + self.schedule.patience,
+            _ => lasts,
+        };
         (!step.never_ends()).then(|| now + lasts)
     }
 
     fn strike(&mut self, key: TrialKey, step: usize, nodes: &[NodeId], now: Time) -> Vec<Effect> {
         match self.schedule.steps[step].fault.clone() {
             Fault::Crash(_) => self.bring_down(key, nodes, Manner::Kill),
-            Fault::Restart(_) => self.bring_down(key, nodes, Manner::Stop),
+            Fault::Restart(Restart { disk: Fate::Kept, .. }) => {
+                self.bring_down(key, nodes, Manner::Stop)
+            }
+            Fault::Restart(Restart { disk: Fate::Lost, .. }) => self.lose_disks(key, step, now),
             Fault::Pause(_) => self.holds.hold_frozen(key, nodes),
             Fault::Slow(slow) => {
                 self.set_beat(key, Beat { at: now + frozen_part(&slow), frozen: true });
@@ -97,7 +109,20 @@ impl Director {
             Fault::Load(_) => vec![self.load_factor()],
             Fault::Partition(_) | Fault::Link(_) => vec![self.link_rules(now)],
             Fault::Put(put) => vec![Effect::Put { key: put.key, value: put.value }],
+            Fault::Reconfigure(_) => self.reconfigure(key),
+            Fault::Transfer(_) => self.transfer(key),
         }
+    }
+
+    /// Kills replicas for good; others come in their places when the step's `for` is over.
+    fn lose_disks(&mut self, key: TrialKey, step: usize, now: Time) -> Vec<Effect> {
+        let lasts = self.schedule.steps[step].lasts.unwrap_or_default();
+        if let Some(running) = self.running.iter_mut().find(|running| running.key == key) {
+            running.rebirth = Some(now + lasts);
+        }
+        let nodes = self.trials[key].nodes.clone();
+        self.lost.extend(nodes.iter().copied());
+        self.bring_down(key, &nodes, Manner::Kill)
     }
 
     fn bring_down(&mut self, key: TrialKey, nodes: &[NodeId], manner: Manner) -> Vec<Effect> {
@@ -109,6 +134,7 @@ impl Director {
 
     /// Ends a trial, and lets its step go on.
     pub(super) fn end(&mut self, key: TrialKey, now: Time, actions: &mut Vec<Action>) {
+        self.rebirth(key, now, actions);
         let Some(position) = self.running.iter().position(|running| running.key == key) else {
             return;
         };
@@ -117,14 +143,19 @@ impl Director {
         let nodes = self.trials[key].nodes.clone();
         let effects = match self.schedule.steps[step].fault {
             Fault::Crash(_) => self.bring_up(&[key], &nodes, now),
-            Fault::Restart(_) => {
+            Fault::Restart(Restart { disk: Fate::Lost, .. }) => Vec::new(),
+            Fault::Restart(Restart { disk: Fate::Kept, .. }) => {
                 let undone = self.endless();
                 self.bring_up(&[&undone[..], &[key]].concat(), &nodes, now)
             }
             Fault::Pause(_) | Fault::Slow(_) => self.holds.release_frozen(key, &nodes),
             Fault::Load(_) => vec![self.load_factor()],
             Fault::Partition(_) | Fault::Link(_) => vec![self.link_rules(now)],
-            Fault::Put(_) => Vec::new(),
+            Fault::Put(_) | Fault::Transfer(_) => Vec::new(),
+            Fault::Reconfigure(_) => {
+                self.uncertain |= self.trials[key].answer.is_none();
+                Vec::new()
+            }
         };
         self.tell(key, Phase::End, effects, actions);
         if ends.is_some() {
@@ -233,19 +264,21 @@ impl Director {
     }
 
     /// The union of all link faults in force.
-    fn link_rules(&self, now: Time) -> Effect {
+    pub(super) fn link_rules(&self, now: Time) -> Effect {
         let mut rules = Vec::new();
         let mut last_end = now;
         for running in &self.running {
+            let life = |node| self.view.life(node);
             let links = self.trials[running.key].links.iter();
+            let links = links.map(|&(from, to)| (life(from), life(to)));
             match &self.schedule.steps[running.step].fault {
                 Fault::Partition(Partition { channel, .. }) => {
-                    rules.extend(links.map(|&(from, to)| LinkRule {
+                    rules.extend(links.map(|(from, to)| LinkRule {
                         channel: *channel,
                         ..LinkRule::cut(from, to)
                     }))
                 }
-                Fault::Link(link) => rules.extend(links.map(|&ends| rule(link, ends))),
+                Fault::Link(link) => rules.extend(links.map(|ends| rule(link, ends))),
                 _ => continue,
             }
             last_end = last_end.max(running.ends.unwrap_or(now));
@@ -255,7 +288,13 @@ impl Director {
     }
 
     /// Puts effects on the list, as this trial's; a replica that starts frozen is no ending.
-    fn tell(&self, key: TrialKey, phase: Phase, effects: Vec<Effect>, actions: &mut Vec<Action>) {
+    pub(super) fn tell(
+        &self,
+        key: TrialKey,
+        phase: Phase,
+        effects: Vec<Effect>,
+        actions: &mut Vec<Action>,
+    ) {
         let trial = &self.trials[key];
         actions.extend(effects.into_iter().map(|effect| {
             let renewed = phase == Phase::End && matches!(effect, Effect::Pause(_));

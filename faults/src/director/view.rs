@@ -7,8 +7,14 @@ use consensus_core::{Epoch, Index, NodeId, Time};
 /// Who is there, who runs, who leads, how far each has come.
 #[derive(Clone, Debug)]
 pub(super) struct View {
-    /// All replicas, in ascending order.
+    /// The members, in ascending order: whom a fault may hit.
     pub members: Vec<NodeId>,
+    /// Every replica that was ever started and is not gone for good, in ascending order.
+    pub present: Vec<NodeId>,
+    /// Who came back in the place of whom.
+    lives: BTreeMap<NodeId, NodeId>,
+    /// The next place that nobody was ever in.
+    next_place: u64,
     running: BTreeSet<NodeId>,
     leader: Option<Reign>,
     /// The newest epoch whose leader is gone: late news of its reign are no news.
@@ -29,6 +35,9 @@ impl View {
         let running: BTreeSet<_> = members.iter().copied().collect();
         Self {
             members: running.iter().copied().collect(),
+            present: running.iter().copied().collect(),
+            lives: BTreeMap::new(),
+            next_place: members.iter().map(|node| node.place().0).max().unwrap_or_default() + 1,
             running,
             leader: None,
             over: Epoch::default(),
@@ -44,6 +53,11 @@ impl View {
     /// The replicas whose processes run, frozen ones included.
     pub fn running(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.running.iter().copied()
+    }
+
+    /// The members whose processes run, frozen ones included.
+    pub fn able(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.members.iter().copied().filter(|node| self.running.contains(node))
     }
 
     /// The last position that a replica is known to know committed.
@@ -70,7 +84,7 @@ impl View {
 
     /// Takes note that a process runs. True if that is news.
     pub fn up(&mut self, node: NodeId) -> bool {
-        self.members.contains(&node) && self.running.insert(node)
+        self.present.contains(&node) && self.running.insert(node)
     }
 
     /// Takes note that a process ended. True if that is news.
@@ -87,6 +101,42 @@ impl View {
         let known = self.commits.entry(node).or_default();
         *known = (*known).max(position);
         position.saturating_sub(before)
+    }
+
+    /// The next place that nobody was ever in.
+    pub const fn next_place(&self) -> u64 {
+        self.next_place
+    }
+
+    /// Takes note that a replica was started that is new.
+    pub fn deploy(&mut self, node: NodeId) {
+        self.present.push(node);
+        self.present.sort_unstable();
+        self.present.dedup();
+        self.running.insert(node);
+        self.next_place = self.next_place.max(node.place().0 + 1);
+    }
+
+    /// Takes note that a replica is gone for good, and who came in its place.
+    pub fn bury(&mut self, old: NodeId, new: NodeId) {
+        self.down(old);
+        self.present.retain(|&node| node != old);
+        self.lives.insert(old, new);
+    }
+
+    /// Who is now in the place of a replica.
+    pub fn life(&self, node: NodeId) -> NodeId {
+        std::iter::successors(Some(node), |node| self.lives.get(node).copied())
+            .last()
+            .unwrap_or(node)
+    }
+
+    /// Takes note that the members are others now.
+    pub fn change(&mut self, added: &[NodeId], removed: &[NodeId]) {
+        self.members.retain(|node| !removed.contains(node));
+        self.members.extend_from_slice(added);
+        self.members.sort_unstable();
+        self.members.dedup();
     }
 
     fn forget_leader(&mut self) {

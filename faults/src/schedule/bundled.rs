@@ -24,7 +24,7 @@ macro_rules! bundled {
     };
 }
 
-const BUNDLED: [Named; 12] = bundled! {
+const BUNDLED: [Named; 16] = bundled! {
     "leader-crash": "the leader is killed ten times and brought back",
     "leader-isolation": "the leader is cut off, hearing nobody yet heard by all, ten times",
     "minority-partition": "a minority with the leader is cut off from the majority",
@@ -35,6 +35,10 @@ const BUNDLED: [Named; 12] = bundled! {
     "overload-cluster": "the whole cluster is offered more than it can take",
     "corruption": "bits are flipped on every link, behind the checksum",
     "rolling-restart": "one replica after the other is restarted in an orderly way",
+    "follower-behind": "a follower sleeps past compaction, and needs a snapshot to catch up",
+    "grow-and-shrink": "three become five and three again, under load; the leader itself is among those who leave",
+    "hand-over": "leadership is handed over ten times, and once to somebody who cannot hear of it",
+    "amnesia": "disks are lost, one after the other; newcomers take the places of those who forgot",
     "the-story": "nodes deleted, network partitioned, a variable changed, everything brought back",
     "calm": "nothing happens at all: the baseline",
 };

@@ -8,7 +8,9 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
-use super::fault::{Crash, Kind, Link, Partition, Pause, Put, Restart, Slow, Surge};
+use super::fault::{
+    Crash, Kind, Link, Partition, Pause, Put, Reconfigure, Restart, Slow, Surge, Transfer,
+};
 
 /// What is wrong with a schedule.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -152,7 +154,10 @@ fn read_by_kind(fault: &Spanned<DeValue<'_>>) -> Result<(), toml::de::Error> {
         Some(Kind::Partition) => Partition::deserialize(value).map(drop),
         Some(Kind::Link) => Link::deserialize(value).map(drop),
         Some(Kind::Put) => Put::deserialize(value).map(drop),
-        None => Ok(()),
+        Some(Kind::Reconfigure) => Reconfigure::deserialize(value).map(drop),
+        Some(Kind::Transfer) => Transfer::deserialize(value).map(drop),
+        // It is written as a restart.
+        Some(Kind::LostDisk) | None => Ok(()),
     }
 }
 

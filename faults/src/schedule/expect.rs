@@ -64,6 +64,12 @@ pub enum Sometimes {
     CorruptionNoticed,
     /// A request was refused for being one too many.
     Overloaded,
+    /// A replica took a snapshot from a peer, for the log no longer held what it lacked.
+    SnapshotInstalled,
+    /// The members were changed.
+    Reconfigured,
+    /// A leader handed leadership over.
+    HandedOver,
 }
 
 /// Bounds on recovery.

@@ -16,7 +16,7 @@ use crate::{
 pub enum Fault {
     /// Processes are killed.
     Crash(Crash),
-    /// Processes are stopped in an orderly way and started again.
+    /// Processes are stopped in an orderly way and started again; or killed, and their disks lost.
     Restart(Restart),
     /// Processes are frozen: unresponsive, not dead.
     Pause(Pause),
@@ -31,6 +31,10 @@ pub enum Fault {
     Link(Link),
     /// A client writes a key.
     Put(Put),
+    /// Members are added and removed.
+    Reconfigure(Reconfigure),
+    /// Leadership is handed over.
+    Transfer(Transfer),
 }
 
 /// SIGKILL: nothing is flushed, nobody is told. The disk is kept, but for what was never synced.
@@ -45,11 +49,38 @@ pub struct Crash {
 ///
 /// A replica that a crash holds down is brought up by it: that is how a crash without `for` ends
 /// before the run does.
+///
+/// With `disk = "lost"` it is killed, and what it ever wrote is gone. It comes back as somebody new,
+/// on an empty disk, and an administrator asks that it take the place of its old self, for as long as
+/// that takes. Then one replica is hit at a time: the next one, and any other change of the members,
+/// waits until this one is done.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Restart {
     /// Who.
     pub target: Targets,
+    /// What becomes of the disk.
+    #[serde(default, skip_serializing_if = "Fate::is_kept")]
+    pub disk: Fate,
+}
+
+/// What becomes of a disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It is there again after the start.
+    #[default]
+    Kept,
+    /// It is gone, with everything on it.
+    Lost,
+}
+
+impl Fate {
+    /// Whether it is there again after the start.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_kept(&self) -> bool {
+        *self == Self::Kept
+    }
 }
 
 /// SIGSTOP: the process holds its connections and answers nothing, then goes on as if no time had
@@ -201,6 +232,32 @@ pub struct Put {
     pub value: String,
 }
 
+/// Members are added and removed, as one change. An administrator asks for it until it is done or
+/// refused, or the schedule's patience ends.
+///
+/// Whoever is added comes under the next free identity, on an empty disk, and only learns until the
+/// cluster takes it in. Whoever is removed goes on running, and is hit by nothing any more.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reconfigure {
+    /// How many replicas come.
+    #[serde(default)]
+    pub add: u32,
+    /// Who leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove: Option<Targets>,
+}
+
+/// Leadership is handed over. An administrator asks for it until it is done or refused, or the
+/// schedule's patience ends.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// To whom; to whichever is best, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Targets>,
+}
+
 /// A fault's kind alone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -221,11 +278,17 @@ pub enum Kind {
     Link,
     /// See [`Put`].
     Put,
+    /// See [`Reconfigure`].
+    Reconfigure,
+    /// See [`Transfer`].
+    Transfer,
+    /// See [`Restart`], with the disk lost.
+    LostDisk,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Crash,
         Self::Restart,
         Self::Pause,
@@ -234,6 +297,9 @@ impl Kind {
         Self::Partition,
         Self::Link,
         Self::Put,
+        Self::Reconfigure,
+        Self::Transfer,
+        Self::LostDisk,
     ];
 
     /// Its name in a schedule.
@@ -247,7 +313,15 @@ impl Kind {
             Self::Partition => "partition",
             Self::Link => "link",
             Self::Put => "put",
+            Self::Reconfigure => "reconfigure",
+            Self::Transfer => "transfer",
+            Self::LostDisk => "lost-disk",
         }
+    }
+
+    /// Whether the cluster has other members afterwards.
+    pub const fn changes_members(self) -> bool {
+        matches!(self, Self::Reconfigure | Self::LostDisk)
     }
 
     /// Its other name in a schedule, if it has one.
@@ -270,13 +344,16 @@ impl Fault {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Crash(_) => Kind::Crash,
-            Self::Restart(_) => Kind::Restart,
+            Self::Restart(Restart { disk: Fate::Kept, .. }) => Kind::Restart,
+            Self::Restart(Restart { disk: Fate::Lost, .. }) => Kind::LostDisk,
             Self::Pause(_) => Kind::Pause,
             Self::Slow(_) => Kind::Slow,
             Self::Load(_) => Kind::Load,
             Self::Partition(_) => Kind::Partition,
             Self::Link(_) => Kind::Link,
             Self::Put(_) => Kind::Put,
+            Self::Reconfigure(_) => Kind::Reconfigure,
+            Self::Transfer(_) => Kind::Transfer,
         }
     }
 
@@ -284,13 +361,17 @@ impl Fault {
     pub fn targets(&self) -> Vec<(&'static str, &Targets)> {
         match self {
             Self::Crash(Crash { target })
-            | Self::Restart(Restart { target })
+            | Self::Restart(Restart { target, .. })
             | Self::Pause(Pause { target })
             | Self::Slow(Slow { target, .. }) => vec![("target", target)],
             Self::Partition(Partition { target, .. }) => {
                 target.iter().map(|target| ("target", target)).collect()
             }
             Self::Link(Link { from, to, .. }) => vec![("from", from), ("to", to)],
+            Self::Reconfigure(Reconfigure { remove, .. }) => {
+                remove.iter().map(|target| ("remove", target)).collect()
+            }
+            Self::Transfer(Transfer { to }) => to.iter().map(|target| ("to", target)).collect(),
             Self::Load(_) | Self::Put(_) => Vec::new(),
         }
     }

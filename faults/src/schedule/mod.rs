@@ -23,6 +23,7 @@ mod error;
 mod expect;
 mod fault;
 mod load;
+mod settings;
 mod step;
 mod swarm;
 mod target;
@@ -36,10 +37,11 @@ pub use bundled::Named;
 pub use error::ScheduleError;
 pub use expect::{AfterHeal, Always, Expect, Sometimes};
 pub use fault::{
-    Capabilities, Crash, Direction, Fault, Kind, Link, Partition, Pause, Put, Restart, Shape, Slow,
-    Surge, Unsupported,
+    Capabilities, Crash, Direction, Fate, Fault, Kind, Link, Partition, Pause, Put, Reconfigure,
+    Restart, Shape, Slow, Surge, Transfer, Unsupported,
 };
 pub use load::{Arrivals, Load, Mix, Mode, ReadKinds};
+pub use settings::{Overrides, Size, SizeError};
 pub use step::{Anchor, At, Repeat, Resolve, Step};
 pub use target::{Target, Targets};
 
@@ -71,6 +73,9 @@ pub struct Schedule {
     /// A key whose value is sampled at every replica throughout the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<String>,
+    /// What it sets of the protocols' parameters.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub settings: Overrides,
     /// What the clients do.
     #[serde(default)]
     pub load: Load,
@@ -144,6 +149,16 @@ impl Schedule {
     /// How many trials there are: the sum of all repetitions.
     pub fn trial_count(&self) -> u32 {
         self.steps.iter().map(Step::times).sum()
+    }
+
+    /// How many places for replicas a run may fill: those of the beginning, and one for each replica
+    /// that is added. A replica that comes back without its disk fills its old place.
+    pub fn places(&self) -> usize {
+        let added = self.steps.iter().map(|step| match &step.fault {
+            Fault::Reconfigure(change) => u64::from(change.add) * u64::from(step.times()),
+            _ => 0,
+        });
+        self.nodes.get() + usize::try_from(added.sum::<u64>()).unwrap_or(usize::MAX / 2)
     }
 
     /// Gives each step without an id its number as one, so that everything can be spoken of.

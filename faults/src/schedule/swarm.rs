@@ -15,11 +15,11 @@ use std::{
     time::Duration,
 };
 
-use consensus_core::Draw;
+use consensus_core::{Consistency, Draw, NodeId};
 
 use super::{
-    AfterHeal, Anchor, At, Crash, Expect, Fault, Kind, Load, Pause, Repeat, Resolve, Schedule,
-    Step, Target, Targets,
+    AfterHeal, Anchor, At, Crash, Expect, Fault, Kind, Load, Overrides, Pause, ReadKinds, Repeat,
+    Resolve, Schedule, Size, Step, Target, Targets,
 };
 
 mod kinds;
@@ -32,6 +32,10 @@ const DEPOSES: f64 = 0.9;
 
 /// How often a seed has crashes aimed at an event.
 const AIMS: f64 = 0.6;
+
+/// The reads that promise to see every acknowledged write.
+const READS: [Consistency; 3] =
+    [Consistency::Linearizable, Consistency::Lease, Consistency::Follower];
 
 /// How often any one kind of fault is on.
 const ON: f64 = 0.45;
@@ -49,11 +53,18 @@ impl Schedule {
             settle: Duration::from_secs(5),
             patience: STORM / 2,
             watch: None,
+            settings: settings(draw.of("settings"), nodes.get()),
             load: Load {
                 rate: draw.of("rate").between(100, 200) as f64,
                 keys: NonZeroU32::new(draw.of("keys").between(3, 20) as u32)
                     .unwrap_or(NonZeroU32::MIN),
                 reads: draw.of("reads").share(0.2, 0.7),
+                read_consistency: draw.of("consistency").pick(&[
+                    ReadKinds::One(Consistency::Linearizable),
+                    ReadKinds::One(Consistency::Lease),
+                    ReadKinds::Several(READS.to_vec()),
+                    ReadKinds::Several(READS.to_vec()),
+                ]),
                 ..Load::default()
             },
             expect: Expect {
@@ -86,6 +97,31 @@ impl Schedule {
         if self.check().is_err() {
             self.steps.pop();
         }
+    }
+}
+
+/// The parameters of which a seed draws: from snapshots every few entries to none in the whole run.
+fn settings(draw: Dice, nodes: usize) -> Overrides {
+    let snapshot_after = match draw.of("snapshots").below(5) {
+        0 => Some(draw.of("few").between(200, 1_000)),
+        1 | 2 => Some(draw.of("some").between(1_000, 10_000)),
+        3 => Some(draw.of("many").between(10_000, 60_000)),
+        _ => None,
+    };
+    let retained = match draw.of("retained").below(3) {
+        0 => 0,
+        1 => draw.of("little").between(100, 3_000),
+        _ => draw.of("much").between(3_000, 30_000),
+    };
+    let size = |bytes: u64| Size(usize::try_from(bytes).unwrap_or(usize::MAX));
+    let prefers = draw.of("prefers").chance(0.2);
+    let priority = |node: u64| (NodeId(node), draw.of("priority").0.at(node).below(4) as u8);
+    Overrides {
+        snapshot_after: snapshot_after.map(size),
+        retained: snapshot_after.map(|_| size(retained)),
+        leases: draw.of("leases").chance(0.5).then_some(true),
+        max_clock_drift_ppm: Some(draw.of("drift").pick(&[0, 1_000, 20_000, 100_000])),
+        priorities: if prefers { (1..=nodes as u64).map(priority).collect() } else { Vec::new() },
     }
 }
 

@@ -28,7 +28,7 @@ pub enum Target {
     Majority,
     /// `all`: every replica.
     All,
-    /// `node 3`: this one.
+    /// `node 3`: this one, or who came in its place.
     Node(NodeId),
 }
 
@@ -55,6 +55,19 @@ impl Target {
             Self::Node(node) => usize::try_from(node.0).unwrap_or(usize::MAX),
             _ => 1,
         }
+    }
+
+    /// Whether it is a single replica, whoever that is.
+    pub const fn is_one(self) -> bool {
+        matches!(
+            self,
+            Self::Leader
+                | Self::OneFollower
+                | Self::Stalest
+                | Self::Actor
+                | Self::InTurn
+                | Self::Node(_)
+        )
     }
 
     /// Whether whom it hits depends on who leads.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use consensus_core::kv::MAX_VALUE_BYTES;
 
 use super::{
-    Anchor, Fault, Schedule, Step, Target,
+    Anchor, Fault, Overrides, Schedule, Size, Step, Target,
     error::{Path, Trouble},
     expect::{MEASURES, STATISTICS},
     load::Load,
@@ -43,12 +43,28 @@ impl Schedule {
         ensure(nodes <= MOST_NODES, &top.field("nodes"), too_many)?;
         let patience = "without patience every step would be given up at once";
         ensure(!self.patience.is_zero(), &top.field("patience"), patience)?;
+        let places = self.places();
+        let why =
+            format!("with those that are added, {places} replicas are more than {MOST_NODES}");
+        ensure(places <= MOST_NODES, &top.field("step"), why)?;
+        self.check_settings(&top.field("settings"))?;
         check_load(&self.load, &top.field("load"))?;
         self.check_expectations(&top.field("expect"))?;
         for (position, step) in self.steps.iter().enumerate() {
             self.check_step(position, step, &top.field("step").item(position))?;
         }
         self.check_cycles(&top.field("step"))
+    }
+
+    fn check_settings(&self, path: &Path) -> Check {
+        let Overrides { snapshot_after, max_clock_drift_ppm, priorities, .. } = &self.settings;
+        let why = "a snapshot after nothing would be taken for ever";
+        ensure(*snapshot_after != Some(Size(0)), &path.field("snapshot_after"), why)?;
+        let why = "clocks may drift by less than 500000 parts per million";
+        let bounded = max_clock_drift_ppm.is_none_or(|drift| drift < 500_000);
+        ensure(bounded, &path.field("max_clock_drift_ppm"), why)?;
+        let nobody = priorities.iter().any(|(node, _)| node.0 == 0);
+        ensure(!nobody, &path.field("priorities"), "node 0 is no node")
     }
 
     fn check_expectations(&self, path: &Path) -> Check {

@@ -8,11 +8,16 @@ use std::{
     time::Duration,
 };
 
-use consensus_core::{Epoch, Event, NodeId, Time};
-use faults::{Action, Director, Effect, LinkRules, Observation, Schedule, Trial};
+use consensus_core::{Configuration, Epoch, Event, NodeId, Time};
+use faults::{
+    Action, Answer, Director, Effect, LinkRules, Observation, Schedule, Trial, director::TrialKey,
+};
 
 /// From the loss of a leader to the next.
 const ELECTION: Duration = Duration::from_millis(200);
+
+/// Until an administrator hears that it is done.
+pub const ANSWER: Duration = Duration::from_millis(300);
 
 /// Between two commits.
 const COMMIT: Duration = Duration::from_millis(20);
@@ -29,6 +34,10 @@ pub struct Toy {
     pub factor: f64,
     pub puts: Vec<(String, String)>,
     pub leader: Option<NodeId>,
+    /// Everybody who was started, members or not.
+    pub present: Vec<NodeId>,
+    /// The administrator's errands, and when each is answered.
+    answers: Vec<(Time, TrialKey)>,
     /// Which replicas every new leader is chosen from first: protocols differ in whom they elect.
     favourite: u64,
     round: u64,
@@ -77,6 +86,8 @@ pub fn run_director(mut director: Director, members: Vec<NodeId>, favourite: u64
         factor: 1.0,
         puts: Vec::new(),
         leader: None,
+        present: members.clone(),
+        answers: Vec::new(),
         favourite,
         round: 0,
         commit: 0,
@@ -110,6 +121,11 @@ impl Toy {
         }
         if self.election.is_some_and(|at| at <= now) {
             self.elect(now, director, leaders);
+        }
+        let due: Vec<_> = self.answers.iter().filter(|(at, _)| *at <= now).copied().collect();
+        self.answers.retain(|(at, _)| *at > now);
+        for (_, errand) in due {
+            director.observe(now, Observation::Answered { errand, answer: &Answer::Done });
         }
         if self.next_commit <= now {
             self.next_commit = now + COMMIT;
@@ -160,7 +176,8 @@ impl Toy {
         let peers = self.members.iter().filter(|&&peer| {
             peer == node || (self.runs(peer) && !cut(node, peer) && !cut(peer, node))
         });
-        self.runs(node) && peers.count() > self.members.len() / 2
+        let votes = self.members.contains(&node);
+        votes && self.runs(node) && peers.count() > self.members.len() / 2
     }
 
     /// Does what it is told, and insists that it can be done.
@@ -197,6 +214,31 @@ impl Toy {
             Effect::Links(rules) => self.rules = rules.clone(),
             Effect::LoadFactor(factor) => self.factor = *factor,
             Effect::Put { key, value } => self.puts.push((key.clone(), value.clone())),
+            Effect::Deploy(nodes) => {
+                for &node in nodes {
+                    let gone = self.present.iter().position(|old| old.place() == node.place());
+                    if let Some(old) = gone.map(|at| self.present.remove(at)) {
+                        assert!(self.down.remove(&old), "node {node} pushes {old} aside");
+                    }
+                    self.present.push(node);
+                    director.observe(now, Observation::Up { node });
+                }
+            }
+            Effect::Reconfigure { errand, change, .. } => {
+                for node in &change.remove {
+                    assert!(self.members.contains(node), "{node} leaves, who is no member");
+                }
+                for node in &change.add {
+                    assert!(self.present.contains(node), "{node} comes, who is not there");
+                }
+                let asked = Configuration::of(self.members.iter().copied());
+                self.members = asked.changed(change).unwrap().voters;
+                self.answers.push((now + ANSWER, *errand));
+            }
+            Effect::Transfer { errand, to, .. } => {
+                self.leader = to.filter(|&to| self.able(to)).or(self.leader);
+                self.answers.push((now + ANSWER, *errand));
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{
 /// Runs, reports, and says whether everything held.
 pub fn run(arguments: &RunArgs) -> Result<bool> {
     let protocol = registry::find(&arguments.protocol)?;
-    let plan = Plan::new(&arguments.experiment)?;
+    let plan = Plan::new(&arguments.experiment)?.of(&protocol);
     plan.check(&protocol)?;
     let name = format!("{}-{}-{}", protocol.name, plan.schedule.name, plan.target);
     let asked = arguments.experiment.out.as_deref();

@@ -1,5 +1,7 @@
 //! `harness sweep`: many seeded simulations, each judged, and proof that they were worth it.
 
+mod features;
+
 use std::{
     collections::BTreeMap,
     ops::AddAssign,
@@ -13,6 +15,8 @@ use consensus_core::{Event, NodeId, Time, history::Outcome};
 use faults::{Kind, director::Trial};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
+
+use self::features::Features;
 
 use crate::{
     cli::{Route, StorageKind, SweepArgs, Target},
@@ -30,8 +34,11 @@ const CONSEQUENCE: Duration = Duration::from_secs(2);
 /// Sweeps, tells what the seeds did, and says whether all of them held.
 pub fn sweep(arguments: &SweepArgs) -> Result<bool> {
     let protocol = registry::find(&arguments.protocol)?;
-    let plans: Vec<Plan> =
-        arguments.seeds.clone().map(|seed| plan_of(arguments, seed)).collect::<Result<_>>()?;
+    let plans: Vec<Plan> = arguments
+        .seeds
+        .clone()
+        .map(|seed| plan_of(arguments, &protocol, seed))
+        .collect::<Result<_>>()?;
     plans.iter().try_for_each(|plan| plan.check(&protocol))?;
     let jobs = arguments.jobs.unwrap_or(0);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs).build()?;
@@ -57,18 +64,20 @@ pub fn sweep(arguments: &SweepArgs) -> Result<bool> {
     Ok(results.iter().all(|result| result.failure.is_none()))
 }
 
-fn plan_of(arguments: &SweepArgs, seed: u64) -> Result<Plan> {
+fn plan_of(arguments: &SweepArgs, protocol: &Entry, seed: u64) -> Result<Plan> {
     let schedule = plan::schedule(&arguments.schedule, seed, arguments.nodes)?;
-    plan::check_tuning(&arguments.tuning, &plan::members(schedule.nodes))?;
-    Ok(Plan {
+    let tuning = arguments.tuning.under(&schedule.settings);
+    plan::check_tuning(&tuning, &plan::members(schedule.nodes))?;
+    let plan = Plan {
         target: Target::Sim,
         schedule,
         seed,
         storage: StorageKind::Memory,
         via: Route::Direct,
-        tuning: arguments.tuning.clone(),
+        tuning,
         keep_data: false,
-    })
+    };
+    Ok(plan.of(protocol))
 }
 
 /// What one seed showed.
@@ -97,6 +106,7 @@ struct Counts {
     unknown: u64,
     elections: u64,
     damaged: u64,
+    features: Features,
     simulated: Duration,
 }
 
@@ -112,6 +122,7 @@ impl AddAssign<&Self> for Counts {
         self.unknown += other.unknown;
         self.elections += other.elections;
         self.damaged += other.damaged;
+        self.features += &other.features;
         self.simulated += other.simulated;
     }
 }
@@ -140,7 +151,7 @@ fn try_seed(plan: &Plan, protocol: &Entry, once: bool) -> SeedResult {
         Err(error) => failed(error.to_string()),
         Ok(raw) => {
             let failure = judge(&raw, converged);
-            SeedResult { seed: plan.seed, nodes, failure, counts: count(&raw, simulated) }
+            SeedResult { seed: plan.seed, nodes, failure, counts: count(plan, &raw, simulated) }
         }
     }
 }
@@ -167,10 +178,11 @@ fn judge(raw: &Raw, converged: bool) -> Option<String> {
     }
 }
 
-fn count(raw: &Raw, simulated: Duration) -> Counts {
+fn count(plan: &Plan, raw: &Raw, simulated: Duration) -> Counts {
     let struck: Vec<_> =
         raw.resolved.trials.iter().filter_map(|trial| Strike::of(trial, raw)).collect();
-    let mut counts = Counts { simulated, damaged: raw.damaged, ..Counts::default() };
+    let features = Features::of(plan, raw);
+    let mut counts = Counts { simulated, features, damaged: raw.damaged, ..Counts::default() };
     for strike in &struck {
         *counts.fired.entry(strike.kind).or_default() += 1;
     }
@@ -260,6 +272,7 @@ fn tell(arguments: &SweepArgs, results: &[SeedResult], took: Duration) {
         sum.unknown,
         sum.damaged,
     );
+    sum.features.tell();
     match failures.len() {
         0 => println!("no violation"),
         count => println!("{count} of {} seeds do not hold:", results.len()),

@@ -77,6 +77,27 @@ fn sometimes(event: Sometimes, record: &RunRecord, summary: &Summary, damaged: u
         Sometimes::CorruptionNoticed => {
             ("damaged messages were noticed", damaged > 0, format!("{damaged} dropped"))
         }
+        Sometimes::SnapshotInstalled => {
+            let installed = |event: &Event| matches!(event, Event::Installed { .. });
+            let count = record.observed.iter().filter(|seen| installed(&seen.event)).count();
+            ("a peer's snapshot was installed", count > 0, format!("{count} installed"))
+        }
+        Sometimes::Reconfigured => {
+            let decided = |event: &Event| match event {
+                Event::Reconfigured { from, configuration } if !configuration.is_joint() => {
+                    Some((*from, configuration.clone()))
+                }
+                _ => None,
+            };
+            let seen = record.observed.iter().filter_map(|seen| decided(&seen.event));
+            let voters: BTreeSet<_> = seen.map(|(_, decided)| decided.voters).collect();
+            let count = voters.len();
+            ("the members were changed", count > 0, format!("{count} sets of voters decided"))
+        }
+        Sometimes::HandedOver => {
+            let done = handovers(record);
+            ("leadership was handed over", done > 0, format!("handed over {done} times"))
+        }
         Sometimes::Overloaded => {
             let refused = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));
             let refused = record.operations.iter().filter(|op| refused(&op.outcome)).count();
@@ -84,6 +105,20 @@ fn sometimes(event: Sometimes, record: &RunRecord, summary: &Summary, damaged: u
         }
     };
     Expectation { name: name.to_owned(), held, detail }
+}
+
+/// How often a replica to which leadership was being handed over was the next one elected.
+fn handovers(record: &RunRecord) -> usize {
+    let mut heir = None;
+    let mut count = 0;
+    for seen in &record.observed {
+        match &seen.event {
+            Event::Transferring { to, .. } => heir = Some(*to),
+            Event::Elected { .. } => count += usize::from(heir.take() == Some(seen.node)),
+            _ => {}
+        }
+    }
+    count
 }
 
 fn within(name: &str, limit: Duration, took: Option<Duration>) -> Option<Expectation> {

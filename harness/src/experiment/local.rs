@@ -359,6 +359,9 @@ impl Run {
             Effect::Links(rules) => self.cluster.set_links(rules.clone()).await?,
             Effect::LoadFactor(factor) => load.set_factor(*factor),
             Effect::Put { key, value } => load.put(key.clone(), value.clone()),
+            Effect::Deploy(_) | Effect::Reconfigure { .. } | Effect::Transfer { .. } => {
+                bail!("this target cannot change the members or the leader")
+            }
         }
         Ok(())
     }

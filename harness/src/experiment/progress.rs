@@ -164,6 +164,10 @@ pub fn describe(effect: &Effect, leader: Option<NodeId>) -> String {
         Effect::Resume(hit) => format!("{} let go on", nodes(hit)),
         Effect::Links(rules) => format!("{} links are hurt", rules.rules.len()),
         Effect::LoadFactor(factor) => format!("the load is multiplied by {factor}"),
+        Effect::Deploy(new) => format!("{} started on an empty disk", nodes(new)),
+        Effect::Reconfigure { change, .. } => format!("the members are asked to change: {change}"),
+        Effect::Transfer { to: Some(to), .. } => format!("leadership is to go to node {to}"),
+        Effect::Transfer { to: None, .. } => "leadership is to go to another".to_owned(),
         Effect::Put { key, value } => format!("a client writes {key} = {value}"),
     }
 }

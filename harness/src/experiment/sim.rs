@@ -13,7 +13,7 @@ use crate::plan::Plan;
 pub fn simulation(plan: &Plan) -> SimulationConfig {
     let mut config = SimulationConfig::new(plan.schedule.clone(), plan.seed);
     config.settings = plan.tuning.settings(NodeId(1), plan.members());
-    config
+    if plan.is_drawn() { config.varied() } else { config }
 }
 
 /// What a simulation left, in the shape that every target hands over.

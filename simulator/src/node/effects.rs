@@ -30,6 +30,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
                 }
                 Effect::Reply { request, outcome } => self.reply(now, request, outcome, around),
                 Effect::SetTimer { timer, within } => {
+                    let within = self.clock.really(&within);
                     if let Some(at) = self.timers.set(now, timer, &within) {
                         self.later(at, Local::Timer(timer), around);
                     }

@@ -7,8 +7,8 @@ use crate::{
     duration::Delay,
     links::Channel,
     schedule::{
-        Anchor, At, Crash, Direction, Fault, Kind, Link, Partition, Pause, Put, Restart, Shape,
-        Slow, Step, Surge, Target, Targets,
+        Anchor, At, Crash, Direction, Fate, Fault, Kind, Link, Partition, Pause, Put, Reconfigure,
+        Restart, Shape, Slow, Step, Surge, Target, Targets, Transfer,
     },
 };
 
@@ -24,7 +24,8 @@ pub(super) fn step(kind: Kind, draw: Dice, nodes: usize) -> Step {
         Kind::Crash => crash(draw),
         Kind::Restart => {
             let target = one_of(draw, &[Target::Leader, Target::OneFollower, Target::InTurn]);
-            (Fault::Restart(Restart { target }), Some(draw.of("lasts").millis(1, 800)))
+            let restart = Restart { target, disk: Fate::Kept };
+            (Fault::Restart(restart), Some(draw.of("lasts").millis(1, 800)))
         }
         Kind::Pause => {
             let words = [Target::Leader, Target::OneFollower, Target::Minority, Target::Majority];
@@ -39,6 +40,13 @@ pub(super) fn step(kind: Kind, draw: Dice, nodes: usize) -> Step {
         Kind::Partition => (partition(draw, nodes), Some(draw.of("lasts").millis(300, 2_500))),
         Kind::Link => (link(draw), Some(draw.of("lasts").millis(500, 4_000))),
         Kind::Put => (put(draw), None),
+        Kind::Reconfigure => (reconfigure(draw, nodes), None),
+        Kind::Transfer => (transfer(draw), None),
+        Kind::LostDisk => {
+            let words = [Target::Leader, Target::OneFollower, Target::Stalest, Target::InTurn];
+            let restart = Restart { target: one_of(draw, &words), disk: Fate::Lost };
+            (Fault::Restart(restart), Some(draw.of("lasts").millis(1, 1_500)))
+        }
     };
     let plus = Duration::from_millis(draw.of("plus").below(STORM.as_millis() as u64 / 2));
     let jitter = draw.of("jitter").millis(0, 500);
@@ -83,6 +91,27 @@ fn slow(draw: Dice) -> Fault {
 fn put(draw: Dice) -> Fault {
     let value = format!("meanwhile-{}", draw.of("value").below(1_000));
     Fault::Put(Put { key: "swarm".into(), value })
+}
+
+/// Members come, go, or are replaced.
+fn reconfigure(draw: Dice, nodes: usize) -> Fault {
+    let words = [Target::Leader, Target::OneFollower, Target::Stalest];
+    let remove = Some(one_of(draw, &words));
+    let (add, remove) = match draw.of("how").below(5) {
+        0 => (1, None),
+        1 => (2, None),
+        // Of three, two would be left, who cannot lose anybody.
+        2 if nodes > 3 => (0, remove),
+        3 => (2, remove),
+        _ => (1, remove),
+    };
+    Fault::Reconfigure(Reconfigure { add, remove })
+}
+
+fn transfer(draw: Dice) -> Fault {
+    let words = [Target::OneFollower, Target::OneFollower, Target::Stalest];
+    let to = draw.of("named").chance(0.7).then(|| one_of(draw, &words));
+    Fault::Transfer(Transfer { to })
 }
 
 fn channel(draw: Dice) -> Option<Channel> {

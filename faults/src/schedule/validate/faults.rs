@@ -8,8 +8,8 @@ use super::{Check, ensure, probability};
 use crate::{
     duration,
     schedule::{
-        Direction, Fault, Kind, Link, Partition, Put, Shape, Slow, Step, Surge, Target, Targets,
-        error::Path,
+        Direction, Fate, Fault, Kind, Link, Partition, Put, Reconfigure, Restart, Shape, Slow,
+        Step, Surge, Target, Targets, Transfer, error::Path,
     },
 };
 
@@ -19,7 +19,11 @@ pub(super) fn check_length(step: &Step, path: &Path) -> Check {
     let field = path.field("for");
     match (kind, step.lasts) {
         (Kind::Put, Some(_)) => ensure(false, &field, "a put happens in an instant"),
-        (Kind::Put | Kind::Crash | Kind::Restart, None) => Ok(()),
+        (Kind::Reconfigure | Kind::Transfer, Some(_)) => {
+            ensure(false, &field, format!("a {kind} takes as long as the cluster takes"))
+        }
+        (Kind::Put | Kind::Reconfigure | Kind::Transfer, None) => Ok(()),
+        (Kind::Crash | Kind::Restart | Kind::LostDisk, None) => Ok(()),
         (_, None) => ensure(false, path, format!("a {kind} without `for` would never be healed")),
         (_, Some(lasts)) => ensure(!lasts.is_zero(), &field, "it would be over before it began"),
     }?;
@@ -35,7 +39,18 @@ pub(super) fn check_length(step: &Step, path: &Path) -> Check {
 /// Whether the fault's own fields make sense.
 pub(super) fn check_fields(fault: &Fault, nodes: usize, path: &Path) -> Check {
     match fault {
-        Fault::Crash(_) | Fault::Restart(_) | Fault::Pause(_) => Ok(()),
+        Fault::Restart(restart) => check_restart(restart, nodes, path),
+        Fault::Crash(_) | Fault::Pause(_) => Ok(()),
+        Fault::Reconfigure(Reconfigure { add, remove }) => {
+            let why = "a change adds somebody (`add`), or removes somebody (`remove`)";
+            ensure(*add > 0 || remove.is_some(), path, why)?;
+            let everybody = remove.iter().flat_map(Targets::iter).any(|who| who == Target::All);
+            ensure(!everybody, &path.field("remove"), "nobody would be left to vote")
+        }
+        Fault::Transfer(Transfer { to }) => {
+            let one = to.iter().all(|to| matches!(&to.0[..], [target] if target.is_one()));
+            ensure(one, &path.field("to"), "one replica leads: name a target that is one")
+        }
         Fault::Slow(slow) => check_slow(slow, path),
         Fault::Load(Surge { factor }) => {
             let sane = factor.is_finite() && (0.0..=1_000.0).contains(factor);
@@ -51,6 +66,17 @@ pub(super) fn check_fields(fault: &Fault, nodes: usize, path: &Path) -> Check {
             ensure(value.len() <= MAX_VALUE_BYTES, &path.field("value"), why)
         }
     }
+}
+
+fn check_restart(restart: &Restart, nodes: usize, path: &Path) -> Check {
+    if restart.disk == Fate::Kept {
+        return Ok(());
+    }
+    let one = matches!(&restart.target.0[..], [target] if target.is_one());
+    let why = "disks are lost one at a time: name a target that is one replica";
+    ensure(one, &path.field("target"), why)?;
+    let why = format!("of {nodes} replicas, those that keep their disks are no majority");
+    ensure(nodes >= 3, &path.field("disk"), why)
 }
 
 fn check_slow(slow: &Slow, path: &Path) -> Check {

@@ -1,0 +1,100 @@
+//! What the seeds drew beside the faults, and what came of it.
+
+use std::{collections::BTreeMap, ops::AddAssign};
+
+use consensus_core::{Event, Settings};
+use faults::{Answer, Kind};
+
+use crate::{experiment::Raw, plan::Plan};
+
+/// How often each thing was drawn, or happened.
+#[derive(Clone, Default)]
+pub struct Features {
+    drawn: BTreeMap<String, u64>,
+    happened: BTreeMap<&'static str, u64>,
+}
+
+impl AddAssign<&Self> for Features {
+    fn add_assign(&mut self, other: &Self) {
+        for (what, times) in &other.drawn {
+            *self.drawn.entry(what.clone()).or_default() += times;
+        }
+        for (what, times) in &other.happened {
+            *self.happened.entry(what).or_default() += times;
+        }
+    }
+}
+
+/// Everything that is counted, so that what never happened shows.
+const HAPPENINGS: [&str; 10] = [
+    "snapshots taken",
+    "snapshots installed",
+    "changes of members done",
+    "changes refused",
+    "changes unanswered",
+    "transfers done",
+    "transfers refused",
+    "transfers unanswered",
+    "disks lost",
+    "disks replaced",
+];
+
+impl Features {
+    /// What one seed drew, and what came of it.
+    pub fn of(plan: &Plan, raw: &Raw) -> Self {
+        let mut features = Self::default();
+        let tuning = &plan.tuning;
+        let defaults = Settings::new(consensus_core::NodeId(1), Vec::new());
+        let snapshots = tuning.snapshot_after_bytes < defaults.snapshot_after_bytes;
+        let known = [
+            ("snapshots soon", snapshots),
+            ("leases", tuning.leases),
+            ("drifting clocks", plan.is_drawn() && tuning.max_clock_drift_ppm > 0),
+            ("priorities", !tuning.priorities.is_empty()),
+        ];
+        for (what, drawn) in known {
+            features.drawn.insert(what.to_owned(), u64::from(drawn));
+        }
+        for (name, value) in &tuning.options {
+            features.drawn.insert(format!("{name}={value}"), 1);
+        }
+        for seen in &raw.observed {
+            match &seen.event {
+                Event::Compacted { .. } => features.count("snapshots taken"),
+                Event::Installed { .. } => features.count("snapshots installed"),
+                _ => {}
+            }
+        }
+        for trial in raw.resolved.trials.iter().filter(|trial| trial.began.is_some()) {
+            if trial.kind == Kind::LostDisk {
+                features.count("disks lost");
+            }
+            match (trial.kind, &trial.answer) {
+                (Kind::LostDisk, Some(Answer::Done)) => features.count("disks replaced"),
+                (Kind::Reconfigure, Some(Answer::Done)) => {
+                    features.count("changes of members done")
+                }
+                (Kind::Reconfigure, Some(Answer::Refused(_))) => features.count("changes refused"),
+                (Kind::Reconfigure, _) => features.count("changes unanswered"),
+                (Kind::Transfer, Some(Answer::Done)) => features.count("transfers done"),
+                (Kind::Transfer, Some(Answer::Refused(_))) => features.count("transfers refused"),
+                (Kind::Transfer, _) => features.count("transfers unanswered"),
+                _ => {}
+            }
+        }
+        features
+    }
+
+    /// Prints both.
+    pub fn tell(&self) {
+        let drawn: Vec<_> = self.drawn.iter().map(|(what, n)| format!("{what} {n}")).collect();
+        println!("seeds that drew: {}", drawn.join(", "));
+        let times = |what: &&str| self.happened.get(what).copied().unwrap_or_default();
+        let happened = HAPPENINGS.iter().map(|what| format!("{what} {}", times(what)));
+        println!("what happened: {}", happened.collect::<Vec<_>>().join(", "));
+    }
+
+    fn count(&mut self, what: &'static str) {
+        *self.happened.entry(what).or_default() += 1;
+    }
+}

@@ -1,0 +1,50 @@
+//! What a seed draws beside its schedule: how good the disks and the clocks are.
+
+use std::time::Duration;
+
+use consensus_core::Draw;
+
+use crate::{
+    clock::ClockModel,
+    config::SimulationConfig,
+    disk::{DiskModel, Stall},
+    latency::Latency,
+    snapshots::SnapshotModel,
+};
+
+/// The longest sync of a slow disk.
+const SLOW: Duration = Duration::from_millis(20);
+
+/// By how much two clocks differ at most.
+const OFFSET: Duration = Duration::from_secs(3_600);
+
+impl SimulationConfig {
+    /// The same run on disks, clocks and snapshot transfers that the seed draws. What is not yet
+    /// synced is what a crash loses, so half of the seeds have slow disks; clocks drift as far apart
+    /// as the protocols are told that they may.
+    pub fn varied(self) -> Self {
+        let draw = Draw::new(self.seed).of("vary");
+        let disk = disk(draw.of("disk"));
+        let few = [64, 300, 2_000, 64 << 10];
+        let chunk_bytes = few[draw.of("chunk").below(few.len() as u64) as usize];
+        let snapshots = SnapshotModel { chunk_bytes, ..SnapshotModel::default() };
+        let clocks = ClockModel { drift_ppm: self.settings.max_clock_drift_ppm, offset: OFFSET };
+        Self { disk, snapshots, clocks, ..self }
+    }
+}
+
+fn disk(draw: Draw) -> DiskModel {
+    let mut disk = DiskModel::default();
+    if draw.of("slow").chance(0.5) {
+        disk.sync = Latency::Uniform(Duration::ZERO..SLOW);
+    }
+    if draw.of("stalls").chance(0.25) {
+        let adds = Latency::Uniform(Duration::from_millis(50)..Duration::from_millis(400));
+        disk.stall = Some(Stall { chance: 0.02, adds });
+    }
+    // A snapshot of a few kilobytes takes some milliseconds, or some tenths of a second.
+    if draw.of("crawls").chance(0.3) {
+        disk.bytes_per_s = 20_000 + draw.of("rate").below(1_000_000);
+    }
+    disk
+}
