@@ -25,7 +25,8 @@ impl SimulationConfig {
     pub fn varied(self) -> Self {
         let draw = Draw::new(self.seed).of("vary");
         let disk = disk(draw.of("disk"));
-        let few = [64, 300, 2_000, 64 << 10];
+        // Whole states are some hundred kilobytes, and every chunk waits for a disk.
+        let few = [1_000, 4_000, 16_000, 64 << 10];
         let chunk_bytes = few[draw.of("chunk").below(few.len() as u64) as usize];
         let snapshots = SnapshotModel { chunk_bytes, ..SnapshotModel::default() };
         let clocks = ClockModel { drift_ppm: self.settings.max_clock_drift_ppm, offset: OFFSET };
