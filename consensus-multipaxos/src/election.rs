@@ -40,8 +40,8 @@ pub(crate) enum Cause {
     /// It heard of no leader for an election timeout.
     #[default]
     Timeout,
-    /// The leader hands over to it.
-    Transfer,
+    /// The leader of this ballot hands over to it.
+    Transfer(Ballot),
 }
 
 /// What makes a replica campaign.
@@ -227,7 +227,10 @@ impl MultiPaxos {
             return self.refuse_ballot(from, ballot, out);
         }
         if ballot > self.promised {
-            if self.is_loyal() && !prepare.transfer {
+            // A leader hands over what is its own: not the loyalty to a later one, which may hold a
+            // lease, nor what this replica may have promised before it started.
+            let hands_over = prepare.handed_over >= Some(self.promised);
+            if self.is_loyal() && (!hands_over || self.waits_until.is_some()) {
                 return self.refuse(format!("a promise to {from}: a leader is heard of"), out);
             }
             self.become_follower(ballot, None, out);
@@ -264,7 +267,7 @@ impl MultiPaxos {
         *told = next.map_or(Index::MAX, |next| next - 1).max(*told);
         if *told < Index::MAX {
             let from_slot = known.max(*told) + 1;
-            let rest = Prepare { ballot: self.promised, from: from_slot, transfer: false };
+            let rest = Prepare { ballot: self.promised, from: from_slot, handed_over: None };
             // The ballot is on disk: a promise of it came back. A campaign that moves is not given
             // up.
             out.send_now(from, Message::Prepare(rest));
@@ -291,10 +294,13 @@ impl MultiPaxos {
         needed.extend(told.into_iter().flat_map(|configuration| configuration.voters));
         needed.remove(&self.membership.me());
         let Standing::Candidate(candidate) = &mut self.standing else { return };
-        let transfer = candidate.cause == Cause::Transfer;
+        let handed_over = match candidate.cause {
+            Cause::Timeout => None,
+            Cause::Transfer(by) => Some(by),
+        };
         for peer in needed {
             if candidate.asked.insert(peer) {
-                out.send(peer, Message::Prepare(Prepare { ballot, from, transfer }));
+                out.send(peer, Message::Prepare(Prepare { ballot, from, handed_over }));
             }
         }
     }

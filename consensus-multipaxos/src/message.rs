@@ -56,10 +56,11 @@ pub struct Prepare {
     /// The first slot whose accepted value the sender needs: it knows what is chosen before.
     #[prost(uint64, tag = "2")]
     pub from: Index,
-    /// Whether the leader told the candidate to campaign ([`TimeoutNow`]): then whoever hears of that
-    /// leader may promise all the same.
-    #[prost(bool, tag = "3")]
-    pub transfer: bool,
+    /// The ballot of the leader that told the candidate to campaign ([`TimeoutNow`]), if one did: then
+    /// whoever is loyal to that leader may promise all the same, and nobody who is loyal to a later
+    /// one: the message may be late.
+    #[prost(message, optional, tag = "3")]
+    pub handed_over: Option<Ballot>,
 }
 
 /// Phase 1b: "I accept nothing under a lower ballot any more; this I accepted so far."
@@ -321,8 +322,9 @@ impl Validate for Message {
         match self {
             Self::PreCampaign(PreCampaign { ballot }) => ballot.validate(),
             Self::PreCampaignReply(answer) => answer.validate(),
-            Self::Prepare(Prepare { ballot, from, .. }) => {
+            Self::Prepare(Prepare { ballot, from, handed_over }) => {
                 ballot.validate()?;
+                handed_over.map_or(Ok(()), |by| by.validate())?;
                 validate_slot(*from)
             }
             Self::Promise(promise) => promise.validate(),

@@ -129,7 +129,9 @@ impl MultiPaxos {
     /// The target's part: campaigns at once, whatever it heard of its leader.
     pub(crate) fn receive_timeout_now(&mut self, from: NodeId, told: TimeoutNow, out: &mut Out) {
         let waits = matches!(self.standing, Standing::Follower(_) | Standing::PreCandidate(_));
-        if told.ballot != self.promised || told.ballot.owner() != from || !waits {
+        // What it promised before it started, and forgot, it may have promised to a later leader.
+        let forgot = self.waits_until.is_some();
+        if told.ballot != self.promised || told.ballot.owner() != from || !waits || forgot {
             return;
         }
         if !self.membership.is_acceptor(self.membership.me()) {
@@ -137,7 +139,7 @@ impl MultiPaxos {
         }
         self.doubt_transfer(out);
         self.arm_election(out);
-        self.campaign(Cause::Transfer, out);
+        self.campaign(Cause::Transfer(told.ballot), out);
     }
 
     /// Hands over to an acceptor of higher priority that holds what is chosen, if there is one (at

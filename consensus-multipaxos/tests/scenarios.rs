@@ -58,7 +58,7 @@ impl Script for PaxosScript {
                 format!("PreCampaignReply {} {answer}, promised {promised}{told}", text(m.ballot))
             }
             Message::Prepare(m) => {
-                let why = if m.transfer { ", by hand-over" } else { "" };
+                let why = if m.handed_over.is_some() { ", by hand-over" } else { "" };
                 format!("Prepare {}{why} from {}", text(m.ballot), m.from)
             }
             Message::Secure(m) => format!("Secure {} to {}", text(m.ballot), m.to),

@@ -48,9 +48,11 @@ fn messages() -> impl Strategy<Value = Message> {
                 Message::PreCampaignReply(PreCampaignReply { ballot, granted, promised, chosen_to })
             }
         ),
-        (ballots(), 1u64..1_000, any::<bool>()).prop_map(|(ballot, from, transfer)| {
-            Message::Prepare(Prepare { ballot, from, transfer })
-        }),
+        (ballots(), 1u64..1_000, prop::option::of(ballots())).prop_map(
+            |(ballot, from, handed_over)| {
+                Message::Prepare(Prepare { ballot, from, handed_over })
+            }
+        ),
         (ballots(), 0u64..1_000).prop_map(|(ballot, to)| Message::Secure(Secure { ballot, to })),
         (ballots(), 0u64..1_000).prop_map(|(ballot, to)| Message::Secured(Secured { ballot, to })),
         ballots().prop_map(|ballot| Message::TimeoutNow(TimeoutNow { ballot })),
@@ -139,7 +141,7 @@ fn refused(message: Message) {
 fn the_empty_message_and_nobodys_ballot_are_refused() {
     assert!(Message::from_bytes(Bytes::new()).is_err());
     for nobodys in [Ballot::default(), Ballot::new(0, NodeId(1)), Ballot::new(1, NodeId(0))] {
-        refused(Message::Prepare(Prepare { ballot: nobodys, from: 1, transfer: false }));
+        refused(Message::Prepare(Prepare { ballot: nobodys, from: 1, handed_over: None }));
         refused(Message::PreCampaign(PreCampaign { ballot: nobodys }));
         refused(Message::Accepted(Accepted { ballot: nobodys, from: 1, to: 1 }));
         refused(Message::Nack(Nack { ballot: nobodys, promised: BALLOT }));
@@ -156,7 +158,7 @@ fn the_empty_message_and_nobodys_ballot_are_refused() {
 #[test]
 fn impossible_slots_are_refused() {
     for slot in [0, u64::MAX] {
-        refused(Message::Prepare(Prepare { ballot: BALLOT, from: slot, transfer: false }));
+        refused(Message::Prepare(Prepare { ballot: BALLOT, from: slot, handed_over: None }));
         refused(Message::Learn(Learn { from: slot }));
         refused(Message::Accepted(Accepted { ballot: BALLOT, from: slot, to: slot }));
         let values = vec![Payload::noop()];
