@@ -424,6 +424,8 @@ impl MultiPaxos {
             leader.inherited_to = last.max(recovered_to).max(first);
             leader.inherited = lagging.recovered;
             leader.offered = first - 1;
+            // It may be the only one that knows every slot before: until a quorum does, those who
+            // decided them are needed.
             leader.coming = coming;
         }
         self.propose_inherited();

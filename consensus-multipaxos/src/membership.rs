@@ -228,10 +228,10 @@ impl Membership {
         self.table.iter().copied().filter(|&node| !self.is_acceptor(node)).collect()
     }
 
-    /// The first slot of the configuration decided last, if others still decide before it.
+    /// The first slot of the configuration decided last, unless it is that of the first members.
     pub fn coming(&self) -> Option<Index> {
         let (&from, _) = self.history.last_key_value().expect("never empty");
-        Some(from).filter(|_| self.deciding.len() > 1)
+        Some(from).filter(|&from| from > 1)
     }
 
     /// The configuration that was decided last.
@@ -620,7 +620,7 @@ impl MultiPaxos {
         }
         if nodes.contains(&me) && leader.asked < to {
             leader.asked = to;
-            self.save(out);
+            self.save_choices(to, out);
             out.send(me, Message::Secured(Secured { ballot, to }));
         }
     }
@@ -652,7 +652,7 @@ impl MultiPaxos {
         let Standing::Follower(follower) = &mut self.standing else { return };
         let Some(leader) = follower.leader else { return };
         if let Some(to) = follower.secure.take_if(|to| *to <= chosen_to) {
-            self.save(out);
+            self.save_choices(to, out);
             out.send(leader, Message::Secured(Secured { ballot, to }));
         }
     }

@@ -385,9 +385,23 @@ impl MultiPaxos {
     /// message. The chosen watermark alone is not worth a write: it rides along with the next.
     pub(crate) fn save(&mut self, out: &mut Out) {
         let hard = Hard { promised: self.promised, chosen_to: self.chosen_to };
-        if hard.promised == self.saved.promised && self.unsaved.is_empty() {
-            return;
+        if hard.promised != self.saved.promised || !self.unsaved.is_empty() {
+            self.write(hard, out);
         }
+    }
+
+    /// Persists that everything up to here is chosen, and whatever else changed. Whoever only holds the
+    /// values must ask those who accepted them whether they are chosen, and may find them gone.
+    pub(crate) fn save_choices(&mut self, to: Index, out: &mut Out) {
+        let hard = Hard { promised: self.promised, chosen_to: self.chosen_to };
+        if self.saved.chosen_to < to {
+            self.write(hard, out);
+        } else {
+            self.save(out);
+        }
+    }
+
+    fn write(&mut self, hard: Hard, out: &mut Out) {
         // The next batch is likely to be as large as this one.
         let room = Vec::with_capacity(self.unsaved.len() + 1);
         let mut writes = std::mem::replace(&mut self.unsaved, room);

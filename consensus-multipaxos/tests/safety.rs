@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consensus_core::{
-    Configuration, Draw, Epoch, Event, Index, NodeId, Payload, Settings,
+    Configuration, Disk, Draw, Epoch, Event, Index, NodeId, Payload, Settings,
     quorum::majority,
     transcript::{
         Cluster, Happening,
@@ -74,6 +74,25 @@ impl Watch for Ballots {
         let voters = &configuration.voters;
         let there = voters.iter().filter(|&&voter| is_there(voter)).count();
         there >= quorum(settings, PROMISE, voters.len()).max(quorum(settings, ACCEPT, voters.len()))
+    }
+
+    /// Once a quorum of them has it on disk what was chosen before: they decide none of it.
+    fn stands_alone(
+        settings: &Settings,
+        from: Index,
+        configuration: &Configuration,
+        disk: &dyn Fn(NodeId) -> Option<Disk<Record>>,
+    ) -> bool {
+        let chosen_to = |disk: Disk<Record>| {
+            let base = disk.base.map_or(0, |base| base.index);
+            match disk.state {
+                Some(Record::Hard(hard)) => base.max(hard.chosen_to),
+                _ => base,
+            }
+        };
+        let knows = |voter: &&NodeId| disk(**voter).map(chosen_to).is_some_and(|to| to + 1 >= from);
+        let voters = &configuration.voters;
+        voters.iter().filter(knows).count() >= quorum(settings, ACCEPT, voters.len())
     }
 
     fn begin(&mut self, settings: &Settings) {

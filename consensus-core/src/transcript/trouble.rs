@@ -21,7 +21,7 @@ use crate::{
     event::Event,
     id::{Index, NodeId, RequestId},
     protocol::{Ask, Consistency, Outcome, Protocol, Role},
-    record::Write,
+    record::{Disk, Write},
     settings::Settings,
 };
 
@@ -50,6 +50,17 @@ pub trait Watch: Default {
         is_there: &dyn Fn(NodeId) -> bool,
     ) -> bool {
         configuration.agrees(is_there)
+    }
+
+    /// Whether those who decide from this position on can do without those who decided before it: for
+    /// ever, as far as these disks are kept.
+    fn stands_alone(
+        _settings: &Settings,
+        _from: Index,
+        _configuration: &Configuration,
+        _disk: &dyn Fn(NodeId) -> Option<Disk<<Self::Protocol as Protocol>::Record>>,
+    ) -> bool {
+        true
     }
 
     /// A cluster starts whose replicas have these settings, but for their names.
@@ -389,6 +400,7 @@ impl<W: Watch> Trouble<W> {
             Happening::Replied(_, request, outcome, _) => {
                 let asked = self.asked.remove(request)?;
                 if matches!(asked, Asked::Change) {
+                    self.assert_done_for_good(*request, outcome);
                     self.members.answered(*request, outcome);
                 }
                 Some(match (asked, outcome) {

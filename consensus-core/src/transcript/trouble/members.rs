@@ -287,8 +287,27 @@ impl<W: Watch> Trouble<W> {
             .all(|configuration| W::can_decide(&self.settings, configuration, &is_there))
     }
 
+    /// Who is out may be taken away once a change is done, and not before.
+    pub(super) fn assert_done_for_good(&self, request: RequestId, outcome: &Outcome) {
+        let Some(target) = self.members.attempts.get(&request) else { return };
+        let ids = self.cluster.ids();
+        // Nobody knows what was on a disk that is gone.
+        if *outcome != Outcome::Done || !target.voters.iter().all(|voter| ids.contains(voter)) {
+            return;
+        }
+        let noted = self.members.noted.iter().rev().find(|(_, noted)| noted.contains(target));
+        let from = noted.map_or(0, |(from, _)| *from);
+        assert!(self.stands_alone(from, target), "{target} is said to decide alone from {from} on");
+    }
+
+    fn stands_alone(&self, from: Index, configuration: &Configuration) -> bool {
+        let ids = self.cluster.ids();
+        let disk = |node| ids.contains(&node).then(|| self.cluster.disk(node).durable().clone());
+        W::stands_alone(&self.settings, from, configuration, &disk)
+    }
+
     /// Every configuration that may yet decide something: the last one that is certain to have come
-    /// into force, whatever was noted of later ones, and where unanswered changes lead.
+    /// into force and needs nobody else, whatever was noted of later ones, and where unanswered changes lead.
     fn possible(&self) -> Vec<Configuration> {
         let applied = self.cluster.judge().applied();
         let next = applied.last_key_value().map_or(1, |(index, _)| index + 1);
@@ -298,7 +317,9 @@ impl<W: Watch> Trouble<W> {
                 decided.insert(W::governs_from(&self.settings, index), configuration.clone());
             }
         }
-        let from = decided.range(..=next).next_back().map_or(0, |(from, _)| *from);
+        let alone =
+            decided.range(..=next).rev().find(|&(&from, last)| self.stands_alone(from, last));
+        let from = alone.map_or(0, |(from, _)| *from);
         let later = decided.split_off(&from).into_values();
         let noted = self.members.noted.range(from..).flat_map(|(_, noted)| noted.iter().cloned());
         later.chain(noted).chain(self.members.attempts.values().cloned()).collect()
