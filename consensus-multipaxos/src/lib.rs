@@ -37,6 +37,8 @@
 //! | `invariants` | what must hold after every step | Simple §2.2 |
 //!
 //! The Raft crate has the same files, so that the two can be read side by side.
+//! `tests/scenarios` tells what it does, as transcripts; the table at the end pairs every known pitfall with
+//! the rule against it, and with the scenario that fails without that rule.
 //!
 //! # The words
 //!
@@ -63,6 +65,8 @@
 //! | inherited slots under the own ballot | `Event::CaughtUp` once chosen | the no-op of a new term |
 //! | promised ballot | hard state | current term, voted for |
 //! | chosen up to | `Status::commit` | commit index |
+//!
+#![doc = include_str!("../PITFALLS.md")]
 
 mod catchup;
 mod election;

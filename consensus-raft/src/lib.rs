@@ -32,6 +32,8 @@
 //! | `invariants` | what must hold after every step | § figure 3 |
 //!
 //! The Multi-Paxos crate has the same files, so that the two can be read side by side.
+//! `tests/scenarios` tells what it does, as transcripts; the table at the end pairs every known pitfall with
+//! the rule against it, and with the scenario that fails without that rule.
 //!
 //! # The words
 //!
@@ -59,6 +61,8 @@
 //! | the no-op of a new term (§8) | `Event::CaughtUp` once committed | no-ops in the holes |
 //! | voted for, current term | hard state | promised ballot |
 //! | commit index | `Status::commit` | chosen up to |
+//!
+#![doc = include_str!("../PITFALLS.md")]
 
 mod catchup;
 mod election;
