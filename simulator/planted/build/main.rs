@@ -8,7 +8,7 @@ use std::{
 
 mod patch;
 
-use patch::{Patch, relocate, without_tests};
+use patch::{Patch, relocate, without_documents, without_tests};
 
 /// A copy of a crate with a mistake in it.
 struct Copy {
@@ -96,7 +96,7 @@ fn copy_folder(from: &Path, below: &Path, to: &Path, copy: &Copy) -> io::Result<
             patched += copy_folder(from, &file, to, copy)?;
             continue;
         }
-        let mut source = without_tests(&fs::read_to_string(item.path())?).to_owned();
+        let mut source = without_documents(without_tests(&fs::read_to_string(item.path())?));
         if file == Path::new(copy.patch.file) {
             source =
                 copy.patch.apply(&source).unwrap_or_else(|why| panic!("{}: {why}", copy.module));

@@ -31,6 +31,12 @@ pub fn without_tests(source: &str) -> &str {
     source.split_once("#[cfg(test)]\nmod tests {").map_or(source, |(source, _)| source)
 }
 
+/// The source without the documents that it includes: they are not copied.
+pub fn without_documents(source: &str) -> String {
+    let included = |line: &&str| line.starts_with("#![doc = include_str!(");
+    source.split_inclusive('\n').filter(|line| !included(line)).collect()
+}
+
 /// The source of a crate's file as that of a module's: paths from the crate's root start at the
 /// module instead.
 pub fn relocate(source: &str, module: &str) -> String {

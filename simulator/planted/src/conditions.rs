@@ -24,13 +24,15 @@ pub enum Conditions {
     PowerFailure,
     /// The leader stays behind with a minority, which its clients still reach.
     LeaderInAMinority,
+    /// Clients read stale values at any replica, one of which is cut off.
+    StaleReaders,
     /// Faults of every kind, drawn from the seed.
     Swarm,
 }
 
 impl Conditions {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AfterCampaigning,
         Self::AfterVoted,
         Self::SplitVote,
@@ -38,6 +40,7 @@ impl Conditions {
         Self::AfterAcknowledged,
         Self::PowerFailure,
         Self::LeaderInAMinority,
+        Self::StaleReaders,
         Self::Swarm,
     ];
 
@@ -76,6 +79,7 @@ impl Conditions {
             Self::AfterAcknowledged => "after-acknowledged",
             Self::PowerFailure => "power-failure",
             Self::LeaderInAMinority => "leader-in-a-minority",
+            Self::StaleReaders => "stale-readers",
             Self::Swarm => "swarm",
         }
     }
@@ -89,6 +93,7 @@ impl Conditions {
             Self::AfterAcknowledged => include_str!("../schedules/after-acknowledged.toml"),
             Self::PowerFailure => include_str!("../schedules/power-failure.toml"),
             Self::LeaderInAMinority => include_str!("../schedules/leader-in-a-minority.toml"),
+            Self::StaleReaders => include_str!("../schedules/stale-readers.toml"),
             Self::Swarm => return None,
         })
     }

@@ -1,7 +1,7 @@
 //! Protocols made wrong on purpose, to see that every verdict can fail.
 //!
 //! A laboratory that never found anything wrong has proved nothing: perhaps its schedules are tame,
-//! or its checker is blind. So each of five mistakes is planted in each protocol, and must be
+//! or its checker is blind. So each of six mistakes is planted in each protocol, and must be
 //! caught; and under the very same schedules and seeds the protocol without it must be clean.
 //!
 //! | mistake | planted by | the verdict that must fail |
@@ -11,6 +11,7 @@
 //! | an acknowledgement before the sync | [rewriting](rewrites) when messages leave | no lost acknowledgements |
 //! | a read served by a deposed leader | a [patched copy](patched) of the crate | linearizability |
 //! | a retry applied twice | a [forgetful] state machine | exactly once |
+//! | an answer that nobody wrote | a [garbling] state machine | stale reads |
 //!
 //! The protocols themselves hold no switch for being wrong. What [`Rewritten`](rewritten::Rewritten)
 //! effects cannot express is a replaced line in a copy that the build script makes; a line that is
@@ -23,6 +24,7 @@
 
 pub mod conditions;
 pub mod forgetful;
+pub mod garbling;
 pub mod hunt;
 pub mod patched;
 pub mod plant;

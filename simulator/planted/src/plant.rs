@@ -10,6 +10,7 @@ use simulator::{Recording, SimulationConfig, run, run_on};
 use crate::{
     conditions::Conditions,
     forgetful::AppliesRetriesAgain,
+    garbling::GarblesAnswers,
     patched::{
         multipaxos_commits_on_a_minority, multipaxos_reads_while_deposed,
         raft_commits_on_a_minority, raft_reads_while_deposed,
@@ -31,16 +32,19 @@ pub enum Mistake {
     ReadByADeposedLeader,
     /// A command that a client sends again takes effect again.
     RetryAppliedTwice,
+    /// A query is answered with what nobody wrote.
+    AnswerThatNobodyWrote,
 }
 
 impl Mistake {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::VoteNotPersisted,
         Self::CommitOnAMinority,
         Self::AcknowledgementBeforeTheSync,
         Self::ReadByADeposedLeader,
         Self::RetryAppliedTwice,
+        Self::AnswerThatNobodyWrote,
     ];
 
     /// The verdict of [`checker::Verdicts::named`] that is about this mistake: whatever else it
@@ -52,6 +56,7 @@ impl Mistake {
             Self::AcknowledgementBeforeTheSync => "no-lost-acks",
             Self::ReadByADeposedLeader => "linearizable",
             Self::RetryAppliedTwice => "exactly-once",
+            Self::AnswerThatNobodyWrote => "stale-reads",
         }
     }
 }
@@ -64,6 +69,7 @@ impl fmt::Display for Mistake {
             Self::AcknowledgementBeforeTheSync => "an acknowledgement before the sync",
             Self::ReadByADeposedLeader => "a read served by a deposed leader",
             Self::RetryAppliedTwice => "a retry applied twice",
+            Self::AnswerThatNobodyWrote => "an answer that nobody wrote",
         })
     }
 }
@@ -113,6 +119,9 @@ pub const fn plants(mistake: Mistake) -> [Plant; 2] {
         Mistake::RetryAppliedTwice => {
             (run_on::<Raft, AppliesRetriesAgain>, run_on::<MultiPaxos, AppliesRetriesAgain>)
         }
+        Mistake::AnswerThatNobodyWrote => {
+            (run_on::<Raft, GarblesAnswers>, run_on::<MultiPaxos, GarblesAnswers>)
+        }
     };
     let aimed = aim(mistake);
     [
@@ -139,6 +148,7 @@ const fn aim(mistake: Mistake) -> (Conditions, Conditions) {
         Mistake::CommitOnAMinority | Mistake::ReadByADeposedLeader => Conditions::LeaderInAMinority,
         Mistake::AcknowledgementBeforeTheSync => Conditions::PowerFailure,
         Mistake::RetryAppliedTwice => Conditions::AfterAcknowledged,
+        Mistake::AnswerThatNobodyWrote => Conditions::StaleReaders,
     };
     (both, both)
 }

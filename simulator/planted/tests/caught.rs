@@ -58,6 +58,11 @@ fn a_retry_that_is_applied_twice_is_caught() {
     assert_caught(Mistake::RetryAppliedTwice);
 }
 
+#[test]
+fn an_answer_that_nobody_wrote_is_caught() {
+    assert_caught(Mistake::AnswerThatNobodyWrote);
+}
+
 /// The tests above see each of them fail; so these must be all that the checker has.
 #[test]
 fn every_verdict_is_seen_to_fail() {

@@ -3,7 +3,7 @@
 #[path = "../build/patch.rs"]
 mod patch;
 
-use patch::{Patch, relocate, without_tests};
+use patch::{Patch, relocate, without_documents, without_tests};
 
 const PATCH: Patch = Patch { file: "count.rs", right: "a >= b", wrong: "a > b" };
 
@@ -23,6 +23,12 @@ fn paths_from_the_root_start_at_the_module() {
     let source = "use crate::log::Log; pub(crate) fn f() { my_crate::g(); $crate::h() }";
     let moved = "use crate::copy::log::Log; pub(crate) fn f() { my_crate::g(); $crate::h() }";
     assert_eq!(relocate(source, "copy"), moved);
+}
+
+#[test]
+fn included_documents_are_left_behind() {
+    let source = "//! A crate.\n#![doc = include_str!(\"../PITFALLS.md\")]\n\nmod log;\n";
+    assert_eq!(without_documents(source), "//! A crate.\n\nmod log;\n");
 }
 
 #[test]
