@@ -38,6 +38,8 @@ struct Ballots {
 impl Watch for Ballots {
     type Protocol = MultiPaxos;
 
+    const CHANGES_COME_LATE: bool = true;
+
     const TIMERS: Timers<Timer> = Timers {
         election: Timer::Election,
         heartbeat: Timer::Heartbeat,

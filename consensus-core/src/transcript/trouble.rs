@@ -52,6 +52,11 @@ pub trait Watch: Default {
         configuration.agrees(is_there)
     }
 
+    /// Whether a change of the members of which a settled leader knows nothing may still come about:
+    /// a value that a minority accepted may be chosen late, an entry that a leader's log lacks may
+    /// not be committed any more.
+    const CHANGES_COME_LATE: bool = false;
+
     /// Whether those who decide from this position on can do without those who decided before it: for
     /// ever, as far as these disks are kept.
     fn stands_alone(

@@ -128,6 +128,10 @@ impl<W: Watch> Trouble<W> {
         for _ in 0..4 + self.members.lost.len() {
             self.stop_strangers();
             self.run_for(super::LONG);
+            if self.some_leader(self.draw).is_none() {
+                self.stop_all_strangers();
+                self.run_for(super::LONG);
+            }
             let leader = self.some_leader(self.draw).expect("there is a leader");
             let status = self.cluster.replica(leader).expect("a leader is up").status();
             assert!(!status.changing, "a change of the members never ends: {status:?}");
@@ -149,6 +153,12 @@ impl<W: Watch> Trouble<W> {
             self.run_for(super::LONG);
         }
         panic!("whoever lost its disk is still a member");
+    }
+
+    /// Takes every change of which nothing was heard for failed, and stops its newcomers as well.
+    pub(super) fn stop_all_strangers(&mut self) {
+        self.members.attempts.clear();
+        self.stop_strangers();
     }
 
     /// Whoever is no member and does not know it campaigns for ever. Voters who are loyal to their
