@@ -7,14 +7,10 @@
 //!      +------- refused, or a leader or a higher ballot is heard of, or (leader) no quorum is heard
 //! ```
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    ops::Range,
-};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use consensus_core::{
-    Configuration, Index, Lease, NodeId, Outcome, Payload, ReadRounds, Refusal, Settings,
-    SettingsError,
+    Configuration, Index, Lease, NodeId, Outcome, Payload, ReadRounds, Refusal,
     event::Event,
     quorum::{Tally, Verdict},
 };
@@ -28,117 +24,13 @@ use crate::{
         Timer,
     },
     replication::Progress,
+    triggers::{Cause, Trigger},
 };
 
-/// From how many defeats in a row on the range of the election timeout is not extended further: to
-/// eight times its width.
-const MAX_DEFEATS: u32 = 3;
-
-/// Why a replica campaigns.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(crate) enum Cause {
-    /// It heard of no leader for an election timeout.
-    #[default]
-    Timeout,
-    /// The leader of this ballot hands over to it.
-    Transfer(Ballot),
-}
-
-/// What makes a replica campaign.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Trigger {
-    /// It hears of no leader for an election timeout.
-    Timeout,
-    /// The failure detector suspects the leader; and if it does not, a timeout some times as long.
-    Detector,
-}
-
-/// How many times as long a follower waits whose failure detector should tell it sooner.
-const FALLBACK: u32 = 4;
-
-impl Trigger {
-    /// What the protocol's own options ask for.
-    ///
-    /// # Errors
-    ///
-    /// If there is no such trigger.
-    pub(crate) fn of(settings: &Settings) -> Result<Self, SettingsError> {
-        match settings.options.get("election").map(String::as_str) {
-            None | Some("timeout") => Ok(Self::Timeout),
-            Some("detector") => Ok(Self::Detector),
-            Some(other) => Err(SettingsError::Option {
-                name: "election".into(),
-                why: format!("there is no trigger {other}; there are: timeout, detector"),
-            }),
-        }
-    }
-}
-
 impl MultiPaxos {
-    /// The failure detector changed its mind. If it suspects the leader, this replica is loyal to it
-    /// no longer, unless leases count on that, and campaigns soon: after a time drawn anew, for the
-    /// others suspect it as well. A hint is all that this is: who may lead is decided by promises.
-    pub(crate) fn suspected(&mut self, node: NodeId, suspected: bool, out: &mut Out) {
-        let settings = &self.config.settings;
-        let Standing::Follower(follower) = &mut self.standing else { return };
-        if self.config.trigger != Trigger::Detector || follower.leader != Some(node) {
-            return;
-        }
-        if !suspected {
-            return self.await_suspicion(out);
-        }
-        if !settings.leases && std::mem::take(&mut follower.loyal) {
-            out.cancel_timer(Timer::Loyalty);
-        }
-        let Range { start, end } = settings.election_timeout_among(self.membership.latest());
-        let shortest = settings.election_timeout.start;
-        out.set_timer(Timer::Election, start - shortest..end - shortest);
-    }
-
-    /// A leader is heard of: another campaign is due after an election timeout without it, or after
-    /// some times as long where the failure detector should notice sooner.
-    fn await_suspicion(&self, out: &mut Out) {
-        let settings = &self.config.settings;
-        let Range { start, end } = settings.election_timeout_among(self.membership.latest());
-        let times = match self.config.trigger {
-            Trigger::Timeout => 1,
-            Trigger::Detector => FALLBACK,
-        };
-        out.set_timer(Timer::Election, start * times..end * times);
-    }
-
-    /// No leader was heard of for an election timeout.
-    pub(crate) fn election_timeout(&mut self, out: &mut Out) {
-        if self.leading().is_some() {
-            return;
-        }
-        if !self.membership.is_acceptor(self.membership.me()) {
-            // It only learns, and knows of no leader any more.
-            self.standing = Standing::Follower(Follower::default());
-            self.arm_election(out);
-            self.learn_unled(out);
-            return self.doubt_transfer(out);
-        }
-        if self.config.settings.leases && self.is_loyal() {
-            // It promises itself nothing either, whatever made it campaign so soon.
-            return self.arm_election(out);
-        }
-        out.note(Event::TimedOut { epoch: self.promised.epoch() });
-        if let Standing::Candidate(_) = self.standing {
-            out.note(Event::SteppedDown { epoch: self.promised.epoch() });
-        }
-        self.doubt_transfer(out);
-        self.arm_election(out);
-        if self.config.settings.pre_vote {
-            self.ask_pre_campaign(out);
-        } else {
-            self.campaign(Cause::Timeout, out);
-        }
-    }
-
     /// Asks whether a campaign could succeed. A replica that is cut off, or that alone lost the
     /// leader, learns so without a ballot, which would depose the leader.
-    fn ask_pre_campaign(&mut self, out: &mut Out) {
+    pub(crate) fn ask_pre_campaign(&mut self, out: &mut Out) {
         let ballot = self.next_ballot();
         for peer in self.membership.voting_peers() {
             out.send_now(peer, Message::PreCampaign(PreCampaign { ballot }));
@@ -196,6 +88,7 @@ impl MultiPaxos {
         let ballot = self.next_ballot();
         self.promise(ballot);
         self.standing = Standing::Candidate(Candidate { cause, ..Candidate::default() });
+        self.give_a_round(out);
         self.save(out);
         out.note(Event::Campaigning { epoch: ballot.epoch() });
         out.note(Event::Voted { epoch: ballot.epoch(), candidate: me });
@@ -235,6 +128,7 @@ impl MultiPaxos {
             }
             self.become_follower(ballot, None, out);
             self.arm_election(out);
+            self.give_a_round(out);
             out.note(Event::Voted { epoch: ballot.epoch(), candidate: from });
         }
         self.save(out);
@@ -295,7 +189,7 @@ impl MultiPaxos {
         needed.remove(&self.membership.me());
         let Standing::Candidate(candidate) = &mut self.standing else { return };
         let handed_over = match candidate.cause {
-            Cause::Timeout => None,
+            Cause::Timeout | Cause::Takeover => None,
             Cause::Transfer(by) => Some(by),
         };
         for peer in needed {
@@ -392,7 +286,9 @@ impl MultiPaxos {
             lease: Lease::default(),
         }));
         out.note(Event::Elected { epoch: ballot.epoch() });
-        out.cancel_timer(Timer::Election);
+        if !self.beats() {
+            out.cancel_timer(Timer::Election);
+        }
         Self::arm(Timer::Heartbeat, self.config.settings.heartbeat_interval, out);
         Self::arm(Timer::Quorum, self.config.settings.election_timeout.start, out);
         self.take_over(out);
@@ -492,15 +388,6 @@ impl MultiPaxos {
         self.back_off(out);
     }
 
-    /// Two proposers that each make a ballot above the other's may go on for ever ("Paxos Made Simple"
-    /// §2.4). Whoever is stopped draws from a range that doubles each time, until a leader is heard of:
-    /// the one that won is likely to be left alone long enough, whatever the messages take.
-    fn back_off(&mut self, out: &mut Out) {
-        self.defeats = (self.defeats + 1).min(MAX_DEFEATS);
-        let Range { start, end } = self.config.settings.election_timeout;
-        out.set_timer(Timer::Election, start..start + (end - start) * (1 << self.defeats));
-    }
-
     /// Gives up leading if no quorum was heard of for an election timeout: a leader that is cut off
     /// must not keep clients waiting, nor followers that hear it and cannot answer. It is also the tick
     /// by which newcomers are measured.
@@ -516,13 +403,6 @@ impl MultiPaxos {
         self.transfer_by_priority(out);
     }
 
-    /// No leader was heard of for the shortest election timeout: others may have the promise.
-    pub(crate) const fn loyalty_timeout(&mut self) {
-        if let Standing::Follower(follower) = &mut self.standing {
-            follower.loyal = false;
-        }
-    }
-
     /// Takes notice of a leader. `false` if its ballot is over, and it is told so.
     pub(crate) fn follow(&mut self, leader: NodeId, ballot: Ballot, out: &mut Out) -> bool {
         if ballot.owner() != leader || leader == self.membership.me() {
@@ -535,6 +415,7 @@ impl MultiPaxos {
         }
         if ballot > self.promised || self.leader().is_none() {
             self.become_follower(ballot, Some(leader), out);
+            self.give_a_round(out);
             self.conclude_transfer(out);
         }
         let loyal = self.is_sticky();
@@ -602,28 +483,9 @@ impl MultiPaxos {
         Ballot::new(self.highest_seen.round + 1, self.membership.me())
     }
 
-    /// Arms the election timer; each time another draw, so that proposers seldom duel.
-    pub(crate) fn arm_election(&self, out: &mut Out) {
-        let voters = self.membership.latest();
-        out.set_timer(Timer::Election, self.config.settings.election_timeout_among(voters));
-    }
-
-    /// Rearms a follower's timers, once per flush, if the leader was heard of.
-    pub(crate) fn rearm_on_contact(&mut self, out: &mut Out) {
-        let Standing::Follower(follower) = &mut self.standing else { return };
-        if !std::mem::take(&mut follower.contact) {
-            return;
-        }
-        let loyal = follower.loyal;
-        self.await_suspicion(out);
-        if loyal {
-            Self::arm(Timer::Loyalty, self.config.settings.election_timeout.start, out);
-        }
-    }
-
     /// Whether a leader is heard of, possibly itself, or perhaps was before this replica started: so
     /// nobody else gets this promise.
-    const fn is_loyal(&self) -> bool {
+    pub(crate) const fn is_loyal(&self) -> bool {
         if self.waits_until.is_some() {
             return true;
         }
@@ -635,59 +497,10 @@ impl MultiPaxos {
     }
 
     /// Whether a leader that is heard of is kept: so that nobody disturbs it, and because leases
-    /// count on it.
+    /// count on it. Whoever takes over after rounds of heartbeats does so because a leader that some
+    /// still hear has lost its quorum.
     const fn is_sticky(&self) -> bool {
-        self.config.settings.pre_vote || self.config.settings.leases
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use consensus_core::{Disk, Effect, Input, Protocol, Settings, Time};
-
-    use super::*;
-    use crate::message::ReadRound;
-
-    /// The range from which the election timer was drawn last.
-    fn drawn(out: &mut Out) -> Option<Range<Duration>> {
-        let effects: Vec<_> = out.drain().collect();
-        effects.into_iter().rev().find_map(|effect| match effect {
-            Effect::SetTimer { timer: Timer::Election, within } => Some(within),
-            _ => None,
-        })
-    }
-
-    #[test]
-    fn whoever_is_stopped_draws_from_a_wider_range_until_a_leader_is_heard_of() {
-        let members = [1, 2, 3].map(NodeId).to_vec();
-        let settings = Settings { pre_vote: false, ..Settings::new(NodeId(1), members) };
-        let config = MultiPaxos::configure(settings).unwrap();
-        let mut out = Out::new();
-        let mut replica = MultiPaxos::recover(config, 1, Time::ZERO, Disk::empty(), &mut out);
-        let mut step = |input| {
-            let mut out = Out::new();
-            replica.step(Time::ZERO, input, &mut out);
-            replica.flush(Time::ZERO, &mut out);
-            replica.check();
-            (drawn(&mut out), replica.promised)
-        };
-        let range = |end| Some(Duration::from_millis(150)..Duration::from_millis(end));
-        for end in [450, 750, 1_350, 1_350] {
-            let (_, ballot) = step(Input::Timeout(Timer::Election));
-            let nack = Nack { ballot, promised: Ballot::new(ballot.round + 1, NodeId(2)) };
-            let message = Message::Nack(nack);
-            let (drawn, _) = step(Input::Receive { from: NodeId(2), message });
-            assert_eq!(drawn, range(end));
-        }
-        let ballot = Ballot::new(99, NodeId(3));
-        let round = ReadRound { ballot, round: 1, chosen_to: Some(0) };
-        let message = Message::ReadRound(round);
-        assert_eq!(step(Input::Receive { from: NodeId(3), message }).0, range(300));
-        let (_, ballot) = step(Input::Timeout(Timer::Election));
-        let nack = Nack { ballot, promised: Ballot::new(ballot.round, NodeId(2)) };
-        let message = Message::Nack(nack);
-        assert_eq!(step(Input::Receive { from: NodeId(2), message }).0, range(450));
+        let settings = &self.config.settings;
+        settings.leases || settings.pre_vote && !matches!(self.config.trigger, Trigger::Ballot)
     }
 }

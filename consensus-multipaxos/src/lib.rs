@@ -19,6 +19,9 @@
 //!   pvalues.
 //! - Tushar Chandra, Robert Griesemer and Joshua Redstone, "Paxos Made Live", 2007: what else a
 //!   running system needs: masters that stay, catching up, reads without a log write.
+//! - Leslie Lamport, Dahlia Malkhi and Lidong Zhou, "Reconfiguring a State Machine", 2010: α.
+//! - Heidi Howard, Dahlia Malkhi and Alexander Spiegelman, "Flexible Paxos", 2016.
+//! - Harald Ng, Seif Haridi and Paris Carbone, "Omni-Paxos", 2023: ballot leader election.
 //!
 //! # The map
 //!
@@ -27,12 +30,15 @@
 //! | [`message`] | one struct per message | Simple §2.2–§2.5, §3 |
 //! | [`record`] | what is persisted | Simple §2.5, Complex §2.3 |
 //! | [`replica`] | the state, and the dispatch | Complex §2 |
-//! | `election` | timers, the round before a campaign, Prepare and Promise, winning, stepping down | Simple §2.2, §2.4, §3 |
+//! | `triggers` | when to campaign: timeouts, suspicions, rounds of heartbeats | Omni §5 |
+//! | `election` | the round before a campaign, Prepare and Promise, winning, stepping down | Simple §2.2, §2.4, §3 |
 //! | `log` | the accepted values in memory, and what of them may go | Complex §2.1 |
 //! | `replication` | proposing, Accept, acknowledgements, what is chosen | Simple §2.2, §3 |
 //! | `catchup` | proposing again what was lost, learning what was chosen | Simple §2.3, Live §2 |
 //! | `reads` | reads by a ballot-confirming round, by lease, at followers | Live §5.2 |
-//! | `membership` | who accepts, and how many suffice | Simple §2.2 |
+//! | `membership` | who accepts, and how many suffice | Simple §2.2, §3, Flexible |
+//! | `change` | running a change of the members | Reconfiguring, Raft dissertation §4.2.1 |
+//! | `transfer` | handing leadership over, asked for or by priority | Raft dissertation §3.10 |
 //! | `snapshot` | compacting the log, installing a peer's snapshot | Live §5.5 |
 //! | `invariants` | what must hold after every step | Simple §2.2 |
 //!
@@ -61,6 +67,11 @@
 //! | ballot-confirming round | read round | heartbeat round |
 //! | master lease | `Lease` | leader lease |
 //! | ReadIndex, ReadIndexReply | a follower's read | ReadIndex, ReadIndexReply |
+//! | Secure, Secured ("say when you hold it all") | catching up | the match index of a follower |
+//! | TimeoutNow | `Event::Transferring` | TimeoutNow |
+//! | a configuration chosen for slot i governs from i + α | `Event::Reconfigured` | in force once appended, joint between |
+//! | quorums of promises and of acceptances | quorum | majority |
+//! | HeartbeatRequest, HeartbeatReply | what makes a replica campaign | election timeout |
 //! | chosen | committed | committed |
 //! | inherited slots under the own ballot | `Event::CaughtUp` once chosen | the no-op of a new term |
 //! | promised ballot | hard state | current term, voted for |
@@ -69,6 +80,7 @@
 #![doc = include_str!("../PITFALLS.md")]
 
 mod catchup;
+mod change;
 mod election;
 mod invariants;
 mod log;
@@ -80,6 +92,7 @@ pub mod replica;
 mod replication;
 mod snapshot;
 mod transfer;
+mod triggers;
 
 pub use message::Message;
 pub use record::Record;

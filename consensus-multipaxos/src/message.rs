@@ -246,6 +246,33 @@ pub struct TimeoutNow {
     pub ballot: Ballot,
 }
 
+/// "Do you hear me, and is there a leader?" What every acceptor asks every other in rounds, where
+/// ballots elect ("Omni-Paxos" §5).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct HeartbeatRequest {
+    /// The sender's round, never used twice.
+    #[prost(uint64, tag = "1")]
+    pub round: u64,
+}
+
+/// The answer to [`HeartbeatRequest`], at once. It promises nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Message)]
+pub struct HeartbeatReply {
+    /// The round that was asked in.
+    #[prost(uint64, tag = "1")]
+    pub round: u64,
+    /// The highest ballot that the sender promised; nobody's if it never promised any.
+    #[prost(message, required, tag = "2")]
+    pub ballot: Ballot,
+    /// Whether the sender's own last round reached a quorum.
+    #[prost(bool, tag = "3")]
+    pub quorum_connected: bool,
+    /// Whether a quorum-connected leader has that ballot, as the sender heard from it, or is it; or a
+    /// campaign under that ballot is so young that it may yet succeed.
+    #[prost(bool, tag = "4")]
+    pub led: bool,
+}
+
 /// Any message.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Oneof)]
 pub enum Message {
@@ -297,12 +324,21 @@ pub enum Message {
     /// See [`TimeoutNow`].
     #[prost(message, tag = "16")]
     TimeoutNow(TimeoutNow),
+    /// See [`HeartbeatRequest`].
+    #[prost(message, tag = "17")]
+    HeartbeatRequest(HeartbeatRequest),
+    /// See [`HeartbeatReply`].
+    #[prost(message, tag = "18")]
+    HeartbeatReply(HeartbeatReply),
 }
 
 /// The frame of a message on the wire.
 #[derive(Clone, PartialEq, prost::Message)]
 struct Frame {
-    #[prost(oneof = "Message", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16")]
+    #[prost(
+        oneof = "Message",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
+    )]
     message: Option<Message>,
 }
 
@@ -352,6 +388,11 @@ impl Validate for Message {
                 validate_numbers(&[*to])
             }
             Self::TimeoutNow(TimeoutNow { ballot }) => ballot.validate(),
+            Self::HeartbeatRequest(HeartbeatRequest { round }) => validate_numbers(&[*round]),
+            Self::HeartbeatReply(HeartbeatReply { round, ballot, .. }) => {
+                validate_numbers(&[*round])?;
+                if ballot.is_nobodys() { Ok(()) } else { ballot.validate() }
+            }
             Self::Learn(Learn { from }) => validate_slot(*from),
             Self::Learned(learned) => learned.validate(),
         }

@@ -13,14 +13,15 @@ use consensus_core::{
 
 use crate::{
     catchup::Catchup,
-    election::{Cause, Trigger},
+    change::Changing,
     log::{BatchLimit, Log},
-    membership::{Changing, Membership, Rules},
+    membership::{Membership, Rules},
     message::{MAX_VALUES, MAX_VALUES_BYTES, Message},
     record::{Ballot, Hard, PValue, Record, recover},
     replication::{Acknowledgement, Progress},
     snapshot::Snapshots,
     transfer::Transfer,
+    triggers::{Cause, Rounds, Trigger},
 };
 
 /// Where this protocol puts its effects.
@@ -40,7 +41,8 @@ pub struct Config {
 /// What a replica waits for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Timer {
-    /// Everyone but the leader: no leader was heard of for long enough to campaign.
+    /// Everyone but the leader: no leader was heard of for long enough to campaign. Where ballots
+    /// elect, every acceptor: a round of heartbeats is over.
     Election,
     /// The leader: it is time to be heard.
     Heartbeat,
@@ -74,6 +76,8 @@ pub struct MultiPaxos {
     /// How many ballots of its own in a row a higher one ended, before anybody led; the more, the
     /// longer it may wait until it makes the next.
     pub(crate) defeats: u32,
+    /// What the rounds of heartbeats told, where ballots elect.
+    pub(crate) rounds: Rounds,
     /// The hard state as last persisted; behind `promised` only until the next `save`, which comes
     /// before any durable message.
     pub(crate) saved: Hard,
@@ -244,7 +248,8 @@ impl Protocol for MultiPaxos {
         ),
         (
             "election",
-            "what makes a replica campaign: timeout (default), or detector: it suspects the leader",
+            "what makes a replica campaign: timeout (default); detector: it suspects the leader; or \
+             ballot: in rounds of heartbeats, no leader is quorum-connected",
         ),
         ("phase-1-quorum", "how many acceptors must promise (default: a majority)"),
         ("phase-2-quorum", "how many acceptors must accept (default: a majority)"),
@@ -269,6 +274,7 @@ impl Protocol for MultiPaxos {
         let settings = &config.settings;
         let mut replica = Self {
             membership: Membership::new(settings.node, config.rules, settings.members.clone()),
+            rounds: Rounds::of(config.trigger, incarnation),
             config,
             promised: recovered.hard.promised,
             highest_seen: recovered.hard.promised,
@@ -378,6 +384,8 @@ impl MultiPaxos {
             Message::ReadAck(ack) => self.receive_read_ack(from, ack, out),
             Message::ReadIndex(ask) => self.receive_read_index(from, ask),
             Message::ReadIndexReply(reply) => self.receive_read_index_reply(from, reply, out),
+            Message::HeartbeatRequest(ask) => self.receive_heartbeat_request(from, ask, out),
+            Message::HeartbeatReply(reply) => self.receive_heartbeat_reply(from, reply),
         }
     }
 

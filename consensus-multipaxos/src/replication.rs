@@ -18,8 +18,8 @@ use consensus_core::{
 };
 
 use crate::{
+    change::{Changing, Stage},
     log::MAX_AHEAD,
-    membership::{Changing, Stage},
     message::{Accept, Accepted, Message, ReadRound},
     record::{Ballot, PValue},
     replica::{Leader, MultiPaxos, Out, Proposal, Standing, Timer},

@@ -15,10 +15,10 @@ use std::cmp::Reverse;
 use consensus_core::{NodeId, Outcome, Refusal, RequestId, event::Event};
 
 use crate::{
-    election::Cause,
     message::{Message, TimeoutNow},
     replica::{Leader, MultiPaxos, Out, Standing, Timer},
     replication::Progress,
+    triggers::Cause,
 };
 
 /// A hand-over under way.

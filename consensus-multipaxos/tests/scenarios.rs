@@ -88,6 +88,15 @@ impl Script for PaxosScript {
                 let told = m.chosen_to.map_or(String::new(), |to| format!(", chosen to {to}"));
                 format!("ReadRound {} no. {}{told}", text(m.ballot), m.round)
             }
+            Message::HeartbeatRequest(m) => {
+                format!("HeartbeatRequest {}", question(m.round))
+            }
+            Message::HeartbeatReply(m) => {
+                let connected = if m.quorum_connected { ", quorum-connected" } else { "" };
+                let led = if m.led { ", led" } else { "" };
+                let (round, ballot) = (question(m.round), text(m.ballot));
+                format!("HeartbeatReply {round}, promised {ballot}{connected}{led}")
+            }
             Message::ReadAck(m) => format!("ReadAck {} no. {}", text(m.ballot), m.round),
             Message::ReadIndex(m) => {
                 format!("ReadIndex {} {}", text(m.ballot), question(m.question))

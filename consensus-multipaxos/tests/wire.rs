@@ -5,8 +5,9 @@ use consensus_core::{DecodeError, NodeId, Payload, Wire};
 use consensus_multipaxos::{
     Message, Record,
     message::{
-        Accept, Accepted, Learn, Learned, MAX_VALUES, Nack, PreCampaign, PreCampaignReply, Prepare,
-        Promise, ReadAck, ReadIndex, ReadIndexReply, ReadRound, Secure, Secured, TimeoutNow,
+        Accept, Accepted, HeartbeatReply, HeartbeatRequest, Learn, Learned, MAX_VALUES, Nack,
+        PreCampaign, PreCampaignReply, Prepare, Promise, ReadAck, ReadIndex, ReadIndexReply,
+        ReadRound, Secure, Secured, TimeoutNow,
     },
     record::{Ballot, PValue},
 };
@@ -55,6 +56,14 @@ fn messages() -> impl Strategy<Value = Message> {
         ),
         (ballots(), 0u64..1_000).prop_map(|(ballot, to)| Message::Secure(Secure { ballot, to })),
         (ballots(), 0u64..1_000).prop_map(|(ballot, to)| Message::Secured(Secured { ballot, to })),
+        any::<u64>()
+            .prop_map(|any| Message::HeartbeatRequest(HeartbeatRequest { round: any >> 1 })),
+        (any::<u64>(), prop::option::of(ballots()), any::<bool>(), any::<bool>()).prop_map(
+            |(any, ballot, quorum_connected, led)| {
+                let (round, ballot) = (any >> 1, ballot.unwrap_or_default());
+                Message::HeartbeatReply(HeartbeatReply { round, ballot, quorum_connected, led })
+            }
+        ),
         ballots().prop_map(|ballot| Message::TimeoutNow(TimeoutNow { ballot })),
         (ballots(), pvalues(1), 0u64..2_000, any::<bool>(), 0u64..3).prop_map(
             move |(ballot, values, chosen_to, more, asked_before)| {
@@ -169,6 +178,11 @@ fn impossible_slots_are_refused() {
     refused(Message::ReadIndexReply(answer));
     refused(Message::ReadIndexReply(ReadIndexReply { question: u64::MAX, chosen_to: 1, ..answer }));
     refused(Message::ReadIndex(ReadIndex { ballot: BALLOT, question: u64::MAX }));
+    refused(Message::HeartbeatRequest(HeartbeatRequest { round: u64::MAX }));
+    let reply = HeartbeatReply { round: 1, ballot: BALLOT, quorum_connected: true, led: true };
+    refused(Message::HeartbeatReply(HeartbeatReply { round: u64::MAX, ..reply }));
+    let nobodys = Ballot::new(1, NodeId(0));
+    refused(Message::HeartbeatReply(HeartbeatReply { ballot: nobodys, ..reply }));
 }
 
 #[test]

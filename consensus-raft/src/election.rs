@@ -13,49 +13,18 @@ use consensus_core::{
     quorum::{Tally, Verdict},
 };
 
-/// Why a replica campaigns.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Cause {
-    /// It heard of no leader for an election timeout (§5.2).
-    Timeout,
-    /// The leader hands over to it (D§3.10).
-    Transfer,
-}
-
 use crate::{
     message::{Message, PreVote, PreVoteReply, RequestVote, RequestVoteReply},
     record::Entry,
     replica::{Follower, Leader, Raft, Standing, Timer},
     replication::Progress,
+    triggers::Cause,
 };
 
 impl Raft {
-    /// No leader was heard of for an election timeout (§5.2).
-    pub(crate) fn election_timeout(&mut self, out: &mut Outbox<Self>) {
-        if self.leading().is_some() {
-            return;
-        }
-        if !self.membership.may_lead(self.commit) {
-            // It only learns, and knows of no leader any more.
-            self.standing = Standing::Follower(Follower::default());
-            return self.doubt_transfer(out);
-        }
-        out.note(Event::TimedOut { epoch: Epoch::term(self.term) });
-        if let Standing::Candidate(_) = self.standing {
-            out.note(Event::SteppedDown { epoch: Epoch::term(self.term) });
-        }
-        self.doubt_transfer(out);
-        self.arm_election(out);
-        if self.config.settings.pre_vote {
-            self.ask_pre_votes(out);
-        } else {
-            self.campaign(Cause::Timeout, out);
-        }
-    }
-
     /// Asks whether a campaign could succeed (D§9.6). A replica that is cut off, or whose log is
     /// behind, learns so without raising anybody's term.
-    fn ask_pre_votes(&mut self, out: &mut Outbox<Self>) {
+    pub(crate) fn ask_pre_votes(&mut self, out: &mut Outbox<Self>) {
         let term = self.term + 1;
         let (last_log_index, last_log_term) = self.last();
         for peer in self.membership.voting_peers() {
@@ -206,14 +175,6 @@ impl Raft {
         self.transfer_by_priority(out);
     }
 
-    /// No leader was heard of for the shortest election timeout: others may have the vote.
-    pub(crate) const fn loyalty_timeout(&mut self) {
-        self.bound = false;
-        if let Standing::Follower(follower) = &mut self.standing {
-            follower.loyal = false;
-        }
-    }
-
     /// A later term than its own ends whatever the replica did in its own (§5.1).
     pub(crate) fn observe_term(&mut self, term: u64, out: &mut Outbox<Self>) {
         if term > self.term {
@@ -286,33 +247,6 @@ impl Raft {
         self.hand_over(reign.transfer, out);
         for request in reign.reads.into_requests() {
             out.refuse(request, Refusal::NotLeader { leader });
-        }
-    }
-
-    /// Arms the election timer; each time another draw, so that votes seldom split (§5.2).
-    pub(crate) fn arm_election(&self, out: &mut Outbox<Self>) {
-        let voters = self.membership.current();
-        out.set_timer(Timer::Election, self.config.settings.election_timeout_among(voters));
-    }
-
-    /// A replica that starts does not know whom it helped to a lease: it helps nobody else until the
-    /// last of them has run out (D§6.4.1).
-    pub(crate) fn bind_at_start(&mut self, out: &mut Outbox<Self>) {
-        (self.bound, self.binding) = (self.config.settings.leases, self.config.settings.leases);
-        self.rearm_on_contact(out);
-    }
-
-    /// Rearms a follower's timers, once per flush, if the leader was heard of.
-    pub(crate) fn rearm_on_contact(&mut self, out: &mut Outbox<Self>) {
-        let mut loyal = std::mem::take(&mut self.binding);
-        if let Standing::Follower(follower) = &mut self.standing
-            && std::mem::take(&mut follower.contact)
-        {
-            loyal |= follower.loyal;
-            self.arm_election(out);
-        }
-        if loyal {
-            Self::arm(Timer::Loyalty, self.config.settings.election_timeout.start, out);
         }
     }
 

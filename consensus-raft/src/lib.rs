@@ -21,12 +21,14 @@
 //! | [`message`] | one struct per message | § figure 2 |
 //! | [`record`] | what is persisted | § figure 2 |
 //! | [`replica`] | the state, and the dispatch | § figure 2 |
-//! | `election` | timers, pre-vote, votes, winning, stepping down | §5.2, §5.4.1, D§9.6, D§4.2.3, D§6.2 |
+//! | `triggers` | when to campaign: timeouts, priorities | §5.2 |
+//! | `election` | pre-vote, votes, winning, stepping down | §5.2, §5.4.1, D§9.6, D§4.2.3, D§6.2 |
 //! | `log` | the tail of the log in memory, and what of it may go | §5.3, §7 |
 //! | `replication` | proposing, AppendEntries, acknowledgements, flow control, commit | §5.3, §5.4.2, D§10.2 |
 //! | `catchup` | finding where a follower's log departs, and who needs a snapshot | §5.3, §7 |
 //! | `reads` | ReadIndex, leases, reads that a follower serves | §8, D§6.4, D§6.4.1 |
-//! | `membership` | who votes, and how that changes | §6, D§4 |
+//! | `membership` | who votes, by the log | §6, D§4 |
+//! | `change` | running a change of the members | §6, D§4.2 |
 //! | `transfer` | handing leadership over, asked for or by priority | D§3.10 |
 //! | `snapshot` | the base of the log: compacting it, installing a peer's | §7, D§5 |
 //! | `invariants` | what must hold after every step | § figure 3 |
@@ -65,6 +67,7 @@
 #![doc = include_str!("../PITFALLS.md")]
 
 mod catchup;
+mod change;
 mod election;
 mod invariants;
 mod log;
@@ -76,6 +79,7 @@ pub mod replica;
 mod replication;
 mod snapshot;
 mod transfer;
+mod triggers;
 
 pub use message::Message;
 pub use record::Record;

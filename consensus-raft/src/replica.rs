@@ -9,8 +9,9 @@ use consensus_core::{
 };
 
 use crate::{
+    change::Changing,
     log::Log,
-    membership::{Changing, Membership},
+    membership::Membership,
     message::Message,
     record::{Entry, Hard, Record, recover, voted_for},
     replication::Progress,

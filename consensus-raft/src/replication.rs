@@ -9,7 +9,7 @@ use consensus_core::{
 };
 
 use crate::{
-    membership::{Changing, Stage},
+    change::{Changing, Stage},
     message::{
         AppendEntries, AppendEntriesReply, MAX_ENTRIES, MAX_ENTRIES_BYTES, Message, ReadRound,
     },

@@ -13,10 +13,10 @@ use std::cmp::Reverse;
 use consensus_core::{Epoch, NodeId, Outbox, Outcome, Refusal, RequestId, event::Event};
 
 use crate::{
-    election::Cause,
     message::{Message, TimeoutNow},
     replica::{Leader, Raft, Standing, Timer},
     replication::Progress,
+    triggers::Cause,
 };
 
 /// A hand-over under way.
