@@ -10,7 +10,7 @@ type Choice = &'static [(&'static str, &'static str)];
 /// is passed over.
 const ROWS: [&[Choice]; 2] = [
     &[&[], &[("alpha", "1")], &[("alpha", "8")], &[("alpha", "100")]],
-    &[&[], &[("election", "detector")]],
+    &[&[], &[("election", "ballot")], &[("election", "detector")]],
 ];
 
 /// What a seed draws for a protocol with these options.
