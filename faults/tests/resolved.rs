@@ -4,7 +4,10 @@ mod toy;
 
 use std::collections::BTreeSet;
 
-use faults::{Action, Director, Effect, Resolved, Schedule, Trial};
+use faults::{
+    Action, Director, Effect, Resolved, Schedule, Trial,
+    schedule::{Kind, Step},
+};
 use proptest::prelude::*;
 
 /// What was done, when, without whose step it was.
@@ -89,7 +92,7 @@ fn a_resolved_schedule_that_was_tampered_with_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, max_global_rejects: 100_000, ..Default::default() })]
 
     #[test]
     fn the_same_seed_does_the_same(seed: u64, nodes in 1usize..8) {
@@ -102,6 +105,12 @@ proptest! {
     #[test]
     fn a_replay_does_the_same_on_a_cluster_that_elects_differently(seed: u64, nodes in 1usize..8) {
         let schedule = Schedule::swarm(seed, nodes.try_into().unwrap());
+        // A change of the members ends when the cluster answers, and what is done from then on goes by
+        // the members that there are: another cluster's answers come at other times.
+        let asks = |step: &Step| {
+            matches!(step.fault.kind(), Kind::Reconfigure | Kind::Transfer | Kind::LostDisk)
+        };
+        prop_assume!(!schedule.steps.iter().any(asks));
         let original = toy::run(&schedule, seed);
         let text = original.director.resolved().to_toml();
         let resolved = Resolved::parse("resolved.toml", &text).unwrap();

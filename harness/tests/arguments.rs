@@ -59,7 +59,7 @@ fn nonsense_is_refused_with_its_reason() {
     refused(&["check", "/nonsuch"], &["/nonsuch"]);
     refused(&["report", "/proc"], &["/proc", "no run directory"]);
     refused(&["replica", "--protocol", "raft", "--node", "0", "--data", "x"], &["not node 0"]);
-    refused(&run(&["--option", "speed=9"]), &["speed", "no such option"]);
+    refused(&run(&["--option", "speed=9"]), &["speed", "no options of its own"]);
     let sweep = ["sweep", "--protocol", "multipaxos", "--seeds", "0..2", "--option", "speed=9"];
     refused(&sweep, &["speed", "no such option"]);
     let nobody = ["members", "--at", "127.0.0.1:1", "--timeout", "200ms"];
