@@ -24,6 +24,9 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// How soon a replica is asked again that serves nobody yet.
 const ASK_AGAIN: Duration = Duration::from_millis(10);
 
+/// How often in a row nobody may listen before the process counts as gone.
+const MOST_UNHEARD: u32 = 50;
+
 /// The longest line that a replica's event stream may have, in bytes.
 const MAX_LINE: usize = 64 << 10;
 
@@ -87,15 +90,21 @@ impl Watch {
     }
 
     /// The answer of a replica once it serves: on a new disk it turns everybody away until the others
-    /// have admitted it. `None` once its process is gone.
+    /// have admitted it, and between the two it closes the connections it has. `None` once its process
+    /// is gone.
     async fn served(&self, url: &str) -> Option<reqwest::Response> {
-        loop {
-            let answer = self.http.get(url).send().await.ok()?;
-            if answer.status() != reqwest::StatusCode::SERVICE_UNAVAILABLE {
-                return Some(answer);
+        let mut unheard = 0;
+        while unheard < MOST_UNHEARD {
+            match self.http.get(url).send().await {
+                Ok(answer) if answer.status() != reqwest::StatusCode::SERVICE_UNAVAILABLE => {
+                    return Some(answer);
+                }
+                Ok(_) => unheard = 0,
+                Err(_) => unheard += 1,
             }
             sleep(ASK_AGAIN).await;
         }
+        None
     }
 
     /// What one replica believes, if it answers.
