@@ -9,7 +9,7 @@
 //!
 //! # When a replica on an empty disk may vote
 //!
-//! It cannot know whether its name had another disk once, so it asks ([`crate::introduction`]). It
+//! It cannot know whether its name had another disk once, so it asks (`introduction`). It
 //! introduces itself to everybody whom gossip finds; whoever is asked either remembers the new disk
 //! under the name, or says that the name is taken. If anybody says so, the replica takes the next name
 //! of its place ([`NodeId::reborn`]), asks again under that one, and has itself put in the place of its
