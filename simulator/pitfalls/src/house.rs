@@ -1,4 +1,4 @@
-//! A copy of the house, from which rules are removed.
+//! A copy of the house, in which mistakes are made.
 
 use std::{
     env,
@@ -8,11 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::{PitfallError, Rule, Scenario, failed, read};
-
-/// The rooms in which rules live, and those that they need.
-const COPIED: [&str; 6] =
-    ["consensus-core", "consensus-raft", "consensus-multipaxos", "gossip", "faults", "replica"];
+use crate::{PitfallError, Rule, Scenario, Table, failed, members, read};
 
 /// A copy of the house in which rules are removed.
 #[derive(Debug)]
@@ -56,11 +52,11 @@ impl House {
         let (copy, target) = (below.join("house"), below.join("target"));
         let house = Self { original: original.to_owned(), copy, target };
         fs::create_dir_all(&house.copy).map_err(failed(&house.copy))?;
-        copy_file(&original.join("Cargo.lock"), &house.copy.join("Cargo.lock"))?;
-        let manifest = read(&original.join("Cargo.toml"))?;
-        write(&house.copy.join("Cargo.toml"), &with_members(&manifest)?)?;
-        for room in COPIED {
-            copy_folder(&original.join(room), &house.copy.join(room))?;
+        for file in ["Cargo.toml", "Cargo.lock"] {
+            copy_file(&original.join(file), &house.copy.join(file))?;
+        }
+        for room in members(original)? {
+            copy_folder(&original.join(&room), &house.copy.join(&room))?;
         }
         Ok(house)
     }
@@ -70,11 +66,11 @@ impl House {
     /// # Errors
     ///
     /// If it does not pass, or cannot be run.
-    pub fn passes(&self, room: &str, rule: &Rule) -> Result<(), PitfallError> {
-        match self.run(room, rule)? {
+    pub fn passes(&self, table: &Table, rule: &Rule) -> Result<(), PitfallError> {
+        match self.run(table, rule)? {
             Removal::Passed => Ok(()),
             Removal::Failed(words) | Removal::DoesNotCompile(words) => Err(PitfallError::House(
-                format!("{}: with the rule in place: {words}", rule.pitfall),
+                format!("{}: with the rule in place: {words}", rule.mistake),
             )),
         }
     }
@@ -84,40 +80,54 @@ impl House {
     /// # Errors
     ///
     /// If the files or cargo fail.
-    pub fn without(&self, room: &str, rule: &Rule) -> Result<Removal, PitfallError> {
+    pub fn without(&self, table: &Table, rule: &Rule) -> Result<Removal, PitfallError> {
         for change in &rule.changes {
             change.fits(&self.copy).map_err(PitfallError::Table)?;
             let path = self.copy.join(&change.file);
             write(&path, &read(&path)?.replacen(&change.right, &change.wrong, 1))?;
         }
-        let removal = self.run(room, rule);
+        let removal = self.run(table, rule);
         for change in &rule.changes {
             copy_file(&self.original.join(&change.file), &self.copy.join(&change.file))?;
         }
         removal
     }
 
-    fn run(&self, room: &str, rule: &Rule) -> Result<Removal, PitfallError> {
-        let (package, target, tests) = match &rule.scenario {
+    fn run(&self, table: &Table, rule: &Rule) -> Result<Removal, PitfallError> {
+        match &rule.scenario {
             Scenario::Transcript { scenario } => {
-                self.keep_only(room, scenario)?;
-                (room, ["--test", "scenarios"].as_slice(), vec![])
+                self.keep_only(&table.room, scenario)?;
+                let removal = self.test(rule, table.package(), &["--test", "scenarios"], &[]);
+                let scenarios = Path::new(&table.room).join("tests/scenarios");
+                copy_folder(&self.original.join(&scenarios), &self.copy.join(&scenarios))?;
+                removal
             }
-            Scenario::Test { package, test } => {
-                (package.as_str(), ["--lib"].as_slice(), vec!["--exact", test.as_str()])
+            Scenario::Test { package, file, test } => {
+                let package = package.as_deref().unwrap_or(table.package());
+                let target = file.as_deref().map_or(vec!["--lib"], |file| vec!["--test", file]);
+                self.test(rule, package, &target, &["--exact", test])
             }
-        };
+        }
+    }
+
+    fn test(
+        &self,
+        rule: &Rule,
+        package: &str,
+        target: &[&str],
+        tests: &[&str],
+    ) -> Result<Removal, PitfallError> {
         let test = [&["test", "--offline", "-q", "-p", package], target].concat();
         let built = self.cargo(&[&test[..], &["--no-run"]].concat())?;
         if !built.status.success() {
             return Ok(Removal::DoesNotCompile(first_error(&built)));
         }
-        let ran = self.cargo(&[&test[..], &["--"], &tests[..]].concat())?;
+        let ran = self.cargo(&[&test[..], &["--"], tests].concat())?;
         let text = String::from_utf8_lossy(&ran.stdout);
         let found =
             text.lines().any(|line| line.starts_with("running ") && !line.starts_with("running 0"));
         match (ran.status.success(), found) {
-            (_, false) => Err(PitfallError::House(format!("{}: no such test", rule.pitfall))),
+            (_, false) => Err(PitfallError::House(format!("{}: no such test", rule.mistake))),
             (true, true) => Ok(Removal::Passed),
             (false, true) => Ok(Removal::Failed(last_words(&ran))),
         }
@@ -139,16 +149,6 @@ impl House {
         command.env("NO_COLOR", "1").env_remove("UPDATE_GOLDENFILES");
         command.output().map_err(failed(Path::new("cargo")))
     }
-}
-
-/// The house's manifest, of a house with the copied rooms only.
-fn with_members(manifest: &str) -> Result<String, PitfallError> {
-    let none = || PitfallError::House("the manifest names no members".into());
-    let (before, members) = manifest.split_once("\nmembers = [").ok_or_else(none)?;
-    let (_, after) = members.split_once(']').ok_or_else(none)?;
-    let after: Vec<_> = after.lines().filter(|line| !line.starts_with("default-members")).collect();
-    let after = after.join("\n");
-    Ok(format!("{before}\nmembers = {COPIED:?}{after}\n"))
 }
 
 fn first_error(built: &Output) -> String {

@@ -1,10 +1,14 @@
-//! The rules that published implementations got wrong, each with the scenario that fails without it.
+//! Mistakes, each with the test that fails once it is made.
 //!
-//! Each protocol's folder holds `tests/pitfalls.toml`: for every pitfall where in the code the rule
-//! stands, what somebody would have written there who forgot it, and the scenario (a transcript, or a
-//! test in the room where the rule lives) that then fails. [`check`] sees that the table is complete
-//! and still fits the code; [`house::House`] copies the house, removes one rule at a time and runs the
-//! scenario, which must pass with the rule and fail without it.
+//! Two kinds of tables say which. Each protocol's folder holds `tests/pitfalls.toml`: for every pitfall
+//! that published implementations fell into, where in the code the rule against it stands, what somebody
+//! would have written there who forgot it, and the scenario (a transcript, or a test in the room where
+//! the rule lives) that then fails. And any room may hold `tests/mutations.toml`, whose mistakes are its
+//! own: so the tools that judge the protocols are themselves seen to fail when they are broken on purpose.
+//!
+//! [`check`] sees that a table is complete and still fits the code; [`house::House`] copies the house,
+//! makes one mistake at a time and runs the test, which must pass without the mistake and fail with it;
+//! [`document`] is what the room's documentation says of it.
 
 use std::{
     collections::BTreeSet,
@@ -14,9 +18,14 @@ use std::{
 
 use serde::Deserialize;
 
+mod document;
 pub mod house;
+mod table;
 
-/// Every pitfall, in the order of the tables.
+pub use document::document;
+pub use table::{Kind, Table, members, tables};
+
+/// Every pitfall, in the order of the protocols' tables.
 pub const PITFALLS: [&str; 23] = [
     "commit only own-epoch entries by counting",
     "term and vote in one atomic record",
@@ -43,15 +52,13 @@ pub const PITFALLS: [&str; 23] = [
     "a torn last record is cut, a damaged middle record never voted over",
 ];
 
-/// The folders of the protocols, each with its table.
-pub const ROOMS: [&str; 2] = ["consensus-raft", "consensus-multipaxos"];
-
 /// A rule, and what happens without it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Rule {
-    /// Which of the [`PITFALLS`] it guards against.
-    pub pitfall: String,
-    /// The rule in this protocol's words, with its source.
+    /// What goes wrong without it; in a protocol's table, one of the [`PITFALLS`].
+    #[serde(alias = "pitfall")]
+    pub mistake: String,
+    /// The rule in the room's words; in a protocol's table, with its source.
     pub rule: String,
     /// What fails without it.
     #[serde(flatten)]
@@ -82,19 +89,16 @@ pub enum Scenario {
         /// Its name below `tests/scenarios`.
         scenario: String,
     },
-    /// A test elsewhere in the house.
+    /// Any test of the house.
     Test {
-        /// Its package.
-        package: String,
-        /// Its path in the package's library, as `cargo test` takes it.
+        /// Its package; `None`: the room's own.
+        package: Option<String>,
+        /// Its file below `tests`, without the ending; `None`: it stands in the library.
+        #[serde(rename = "in")]
+        file: Option<String>,
+        /// Its path there, as `cargo test` takes it.
         test: String,
     },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    rule: Vec<Rule>,
 }
 
 /// Why a table cannot be used.
@@ -111,50 +115,42 @@ pub enum PitfallError {
     /// The table is not one.
     #[error("{0}")]
     Table(String),
-    /// Without any change, the house does not build or a scenario fails.
+    /// Without any mistake, the house does not build or a test fails.
     #[error("{0}")]
     House(String),
 }
 
-/// A protocol's rules, as its table has them.
-///
-/// # Errors
-///
-/// If there is no table that can be read.
-pub fn rules(house: &Path, room: &str) -> Result<Vec<Rule>, PitfallError> {
-    let path = house.join(room).join("tests/pitfalls.toml");
-    let table: Table = toml::from_str(&read(&path)?)
-        .map_err(|error| PitfallError::Table(format!("{}: {error}", path.display())))?;
-    Ok(table.rule)
-}
-
-/// Sees that a protocol's table names every pitfall once and in order, that every scenario exists and
-/// stands there once, and that every rule stands where the table says, exactly once.
+/// Sees that a table names every mistake once, that every scenario exists, and that every rule stands
+/// where the table says, exactly once. A protocol's must name every pitfall, in order, each with a
+/// scenario that stands for no other.
 ///
 /// # Errors
 ///
 /// The first thing that is not so.
-pub fn check(house: &Path, room: &str, rules: &[Rule]) -> Result<(), PitfallError> {
-    let named: Vec<_> = rules.iter().map(|rule| rule.pitfall.as_str()).collect();
-    if named != PITFALLS {
+pub fn check(house: &Path, table: &Table) -> Result<(), PitfallError> {
+    let wrong = |why: String| PitfallError::Table(format!("{}: {why}", table.room));
+    let named: Vec<_> = table.rules.iter().map(|rule| rule.mistake.as_str()).collect();
+    if table.kind == Kind::Pitfalls && named != PITFALLS {
         let missing: Vec<_> = PITFALLS.iter().filter(|known| !named.contains(known)).collect();
-        let why =
-            format!("{room}: the table must name every pitfall once, in order; not: {missing:?}");
-        return Err(PitfallError::Table(why));
+        let why = format!("the table must name every pitfall once, in order; not: {missing:?}");
+        return Err(wrong(why));
     }
-    let mut scenarios = BTreeSet::new();
-    for rule in rules {
-        if !scenarios.insert(&rule.scenario) {
-            let why = format!("{room}: {:?} stands for two pitfalls", rule.scenario);
-            return Err(PitfallError::Table(why));
+    let (mut mistakes, mut scenarios) = (BTreeSet::new(), BTreeSet::new());
+    for rule in &table.rules {
+        if !mistakes.insert(&rule.mistake) {
+            return Err(wrong(format!("{} stands there twice", rule.mistake)));
+        }
+        if !scenarios.insert(&rule.scenario) && table.kind == Kind::Pitfalls {
+            return Err(wrong(format!("{:?} stands for two pitfalls", rule.scenario)));
         }
         if let Scenario::Transcript { scenario } = &rule.scenario {
-            read(&house.join(room).join("tests/scenarios").join(scenario))?;
+            read(&house.join(&table.room).join("tests/scenarios").join(scenario))?;
+        }
+        if rule.changes.is_empty() {
+            return Err(wrong(format!("{}: nothing is changed", rule.mistake)));
         }
         for change in &rule.changes {
-            change
-                .fits(house)
-                .map_err(|why| PitfallError::Table(format!("{room}: {}: {why}", rule.pitfall)))?;
+            change.fits(house).map_err(|why| wrong(format!("{}: {why}", rule.mistake)))?;
         }
     }
     Ok(())
@@ -170,27 +166,6 @@ impl Change {
             times => Err(format!("`{right}` stands {times} times in {}, not once", file.display())),
         }
     }
-}
-
-/// A protocol's table for its documentation.
-pub fn document(room: &str, rules: &[Rule]) -> String {
-    let mut text = format!(
-        "# Pitfalls\n\nRules that published implementations got wrong. Each has a scenario that fails \
-         without it: written by\n`cargo run -p pitfalls`, which removes one rule at a time from a copy \
-         of the code, as\n`{room}/tests/pitfalls.toml` says, and sees the scenario fail.\n\n\
-         | pitfall | the rule here | stands in | the scenario that fails without it |\n|---|---|---|---|\n",
-    );
-    for Rule { pitfall, rule, scenario, changes } in rules {
-        let scenario = match scenario {
-            Scenario::Transcript { scenario } => format!("`{scenario}`"),
-            Scenario::Test { package, test } => format!("`{test}` of `{package}`"),
-        };
-        let files: BTreeSet<_> =
-            changes.iter().map(|change| format!("`{}`", change.file.display())).collect();
-        let files = Vec::from_iter(files).join(", ");
-        text += &format!("| {pitfall} | {rule} | {files} | {scenario} |\n");
-    }
-    text
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, PitfallError> {

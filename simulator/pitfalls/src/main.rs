@@ -1,21 +1,23 @@
-//! Removes each rule that published implementations got wrong, one at a time, from a copy of the
-//! house, and sees its scenario fail; then writes each protocol's table, `PITFALLS.md`.
+//! Makes each mistake that the rooms' tables know, one at a time, in a copy of the house, and sees its
+//! test fail; then writes what the rooms' documentation says of it: `PITFALLS.md` for the rules that
+//! published implementations got wrong, `MUTATIONS.md` for a room's own.
 //!
 //! `cargo run -p pitfalls` takes about ten minutes on two cores, and the first time some more to build
-//! what the rooms depend on. With words, only the pitfalls that
-//! contain one of them are tried, or those of the protocol that one of them names, and nothing is
-//! written.
+//! what the rooms depend on. With words, only the mistakes that contain one of them are tried, or those
+//! of the rooms that one of them names: `cargo run -p pitfalls -- checker`. Pages are written of those
+//! tables that were tried as a whole.
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use pitfalls::{
-    PitfallError, ROOMS, Rule, check, document,
+    PitfallError, Rule, Table, check, document,
     house::{House, Removal},
-    rules,
+    tables,
 };
 
 fn main() -> ExitCode {
@@ -23,7 +25,7 @@ fn main() -> ExitCode {
     match try_all(&words) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(unguarded) => {
-            eprintln!("{unguarded} rule(s) can be removed without their scenario noticing");
+            eprintln!("{unguarded} mistake(s) can be made without their test noticing");
             ExitCode::FAILURE
         }
         Err(error) => {
@@ -36,38 +38,53 @@ fn main() -> ExitCode {
 fn try_all(words: &[String]) -> Result<usize, PitfallError> {
     let house = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let house = house.canonicalize().unwrap_or(house);
+    let tables = tables(&house)?;
+    for table in &tables {
+        check(&house, table)?;
+    }
+    let asked: Vec<(&Table, Vec<&Rule>)> = tables
+        .iter()
+        .map(|table| (table, asked(words, table)))
+        .filter(|(_, rules)| !rules.is_empty())
+        .collect();
+    if asked.is_empty() {
+        return Err(PitfallError::Table(format!("no room and no mistake is called {words:?}")));
+    }
     let target = env::var_os("CARGO_TARGET_DIR").map_or(house.join("target"), PathBuf::from);
     let copy = House::copy(&house, &target)?;
-    let mut tables = Vec::new();
-    for room in ROOMS {
-        let rules = rules(&house, room)?;
-        if words.is_empty() {
-            check(&house, room, &rules)?;
-        }
-        tables.push((room, rules));
-    }
     let mut unguarded = 0;
-    for (room, rules) in &tables {
-        let asked: Vec<_> = rules.iter().filter(|rule| is_asked(words, room, rule)).collect();
-        for rule in &asked {
-            copy.passes(room, rule)?;
-        }
-        for rule in asked {
-            let removal = copy.without(room, rule)?;
-            unguarded += usize::from(!matches!(removal, Removal::Failed(_)));
-            println!("{room}: {}: {removal}", rule.pitfall);
-        }
-    }
-    if words.is_empty() && unguarded == 0 {
-        for (room, rules) in &tables {
-            let path = house.join(room).join("PITFALLS.md");
-            fs::write(&path, document(room, rules))
+    for (table, rules) in asked {
+        let in_table = try_table(&copy, table, &rules)?;
+        if in_table == 0 && rules.len() == table.rules.len() {
+            let path = house.join(&table.room).join(table.kind.page());
+            fs::write(&path, document(table))
                 .map_err(|source| PitfallError::Io { path, source })?;
         }
+        unguarded += in_table;
     }
     Ok(unguarded)
 }
 
-fn is_asked(words: &[String], room: &str, rule: &Rule) -> bool {
-    words.is_empty() || words.iter().any(|word| rule.pitfall.contains(word) || word == room)
+/// Makes these mistakes, and says how many nobody noticed.
+fn try_table(copy: &House, table: &Table, rules: &[&Rule]) -> Result<usize, PitfallError> {
+    let mut seen_to_pass = BTreeSet::new();
+    for rule in rules {
+        if seen_to_pass.insert(&rule.scenario) {
+            copy.passes(table, rule)?;
+        }
+    }
+    let mut unguarded = 0;
+    for rule in rules {
+        let removal = copy.without(table, rule)?;
+        unguarded += usize::from(!matches!(removal, Removal::Failed(_)));
+        println!("{}: {}: {removal}", table.room, rule.mistake);
+    }
+    Ok(unguarded)
+}
+
+fn asked<'a>(words: &[String], table: &'a Table) -> Vec<&'a Rule> {
+    let is_named = |word: &String| *word == table.room || word == table.package();
+    let whole = words.is_empty() || words.iter().any(is_named);
+    let rules = table.rules.iter();
+    rules.filter(|rule| whole || words.iter().any(|word| rule.mistake.contains(word))).collect()
 }

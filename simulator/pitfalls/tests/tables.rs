@@ -1,20 +1,25 @@
-//! The tables of pitfalls are complete, still fit the code, and stand in the documentation as they
-//! are. That each scenario fails without its rule takes longer: `cargo run -p pitfalls`.
+//! The tables are complete, still fit the code, and stand in the documentation as they are. That each
+//! test fails once its mistake is made takes longer: `cargo run -p pitfalls`.
 
 use std::{fs, path::Path};
 
-use pitfalls::{ROOMS, check, document, rules};
+use pitfalls::{Kind, check, document, tables};
 
 #[test]
-fn every_pitfall_has_its_rule_and_its_scenario() {
+fn every_mistake_has_its_rule_and_its_test() {
     let house = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    for room in ROOMS {
-        let rules = rules(&house, room).unwrap_or_else(|error| panic!("{error}"));
-        check(&house, room, &rules).unwrap_or_else(|error| panic!("{error}"));
-        let told = fs::read_to_string(house.join(room).join("PITFALLS.md")).unwrap();
+    let tables = tables(&house).unwrap_or_else(|error| panic!("{error}"));
+    let protocols = tables.iter().filter(|table| table.kind == Kind::Pitfalls);
+    assert_eq!(protocols.count(), 2, "both protocols have a table of the pitfalls");
+    for table in tables {
+        check(&house, &table).unwrap_or_else(|error| panic!("{error}"));
+        let page = Path::new(&table.room).join(table.kind.page());
+        let told = fs::read_to_string(house.join(&page)).unwrap_or_default();
+        let room = &table.room;
         assert!(
-            told == document(room, &rules),
-            "run `cargo run -p pitfalls`: {room} tells otherwise"
+            told == document(&table),
+            "run `cargo run -p pitfalls -- {room}`: {} tells otherwise",
+            page.display()
         );
     }
 }
