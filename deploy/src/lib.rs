@@ -14,6 +14,9 @@ pub use process::{Exit, LogTail};
 /// What a target can do to replicas, for the refusal of schedules that ask for more.
 pub fn local_capabilities() -> faults::Capabilities {
     use faults::Kind;
-    let cannot = |kind: &Kind| matches!(kind, Kind::Reconfigure | Kind::Transfer | Kind::LostDisk);
+    let cannot = |kind: &Kind| {
+        matches!(kind, Kind::Reconfigure | Kind::Transfer | Kind::LostDisk)
+            || matches!(kind.keyword(), "disk" | "clock")
+    };
     faults::Capabilities::only(Kind::ALL.into_iter().filter(|kind| !cannot(kind)))
 }

@@ -1,5 +1,5 @@
 //! Times as people write them: `"150ms"`, `"5s"`, `"1.5s"`, `"2m"`; delays with a spread,
-//! `"50ms~10ms"`.
+//! `"50ms~10ms"`; and jumps of a clock, `"-2s"`.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -67,6 +67,11 @@ pub struct Delay {
 }
 
 impl Delay {
+    /// Whether it is no delay at all.
+    pub const fn is_none(&self) -> bool {
+        self.middle.is_zero() && self.spread.is_zero()
+    }
+
     /// Draws a delay.
     pub fn draw(&self, draw: Draw) -> Duration {
         let low = self.middle.saturating_sub(self.spread);
@@ -99,6 +104,44 @@ impl Serialize for Delay {
 }
 
 impl<'de> Deserialize<'de> for Delay {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        String::deserialize(from)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// How far a clock jumps: `"500ms"` forward, `"-500ms"` back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Jump {
+    /// How far.
+    pub by: Duration,
+    /// Whether it is back.
+    pub back: bool,
+}
+
+impl FromStr for Jump {
+    type Err = DurationError;
+
+    fn from_str(text: &str) -> Result<Self, DurationError> {
+        match text.trim().strip_prefix('-') {
+            Some(by) => Ok(Self { by: parse(by)?, back: true }),
+            None => Ok(Self { by: parse(text)?, back: false }),
+        }
+    }
+}
+
+impl fmt::Display for Jump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.back { "-" } else { "" }, format(self.by))
+    }
+}
+
+impl Serialize for Jump {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Jump {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         String::deserialize(from)?.parse().map_err(de::Error::custom)
     }
@@ -190,6 +233,16 @@ mod tests {
         assert!(draws.iter().all(|&d| d >= millis(40) && d < millis(60)));
         assert!(draws.iter().any(|&d| d < millis(42)) && draws.iter().any(|&d| d > millis(58)));
         assert_eq!(delay.to_string(), "50ms~10ms");
+    }
+
+    #[test]
+    fn clocks_jump_forward_and_back() {
+        for (text, back) in [("500ms", false), ("-500ms", true)] {
+            let jump: Jump = text.parse().unwrap();
+            assert_eq!(jump, Jump { by: Duration::from_millis(500), back });
+            assert_eq!(jump.to_string(), text);
+        }
+        assert!("--1s".parse::<Jump>().is_err() && "+1s".parse::<Jump>().is_err());
     }
 
     proptest! {

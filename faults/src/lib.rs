@@ -11,6 +11,7 @@
 //!   and field, the bundled schedules and the [swarm](schedule::Schedule::swarm).
 //! - [`director`] turns a schedule into [`Action`]s, following what it is told of
 //!   the cluster, and remembers what it did: the [`Resolved`] schedule.
+//! - [`disks`] is what is wrong with a disk: [`DiskRules`].
 //! - [`links`] is the network's bad behaviour: [`LinkRules`] and the [`LinkShim`] in each replica.
 //! - [`workload`] is the clients' load, the same for every protocol.
 //! - [`duration`] reads and writes times as people do.
@@ -21,12 +22,14 @@
 //! says "leader". What that turned out to be is in the run's *resolved* schedule.
 
 pub mod director;
+pub mod disks;
 pub mod duration;
 pub mod links;
 pub mod schedule;
 pub mod workload;
 
 pub use director::{Action, Answer, Director, Effect, Observation, Phase, Resolved, Trial};
+pub use disks::{DiskFailure, DiskRules};
 pub use links::{Channel, LinkRule, LinkRules, LinkShim};
 pub use schedule::{Capabilities, Fault, Kind, Load, Schedule, ScheduleError};
 pub use workload::{Arrival, Workload};

@@ -87,6 +87,53 @@ fn changes_of_the_members_and_lost_disks_must_make_sense() {
     field_refused(&many, "step", "more than 99");
 }
 
+#[test]
+fn faults_of_disks_and_clocks_must_make_sense() {
+    let step =
+        |fault: &str| format!("at = {{ after = \"start\" }}\nfor = \"1s\"\nfault = {{ {fault} }}");
+    for (good, kind) in [
+        (
+            "kind = \"disk\", target = \"all\", effect = \"slow\", sync = \"20ms~5ms\"",
+            Kind::SlowDisk,
+        ),
+        ("kind = \"disk\", target = \"leader\", effect = \"stall\"", Kind::StalledDisk),
+        ("kind = \"disk\", target = \"minority\", effect = \"error\"", Kind::DiskError),
+        ("kind = \"disk\", target = \"actor\", effect = \"full\"", Kind::FullDisk),
+        ("kind = \"disk\", target = \"stalest\", effect = \"torn\"", Kind::TornRecord),
+        ("kind = \"disk\", target = \"in-turn\", effect = \"rot\"", Kind::BitRot),
+        ("kind = \"clock\", target = \"leader\", rate = -200000", Kind::ClockRate),
+        ("kind = \"clock\", target = \"leader\", jump = \"-2s\"", Kind::ClockJump),
+    ] {
+        let text = with_step(&step(good)).replace("\"start\"", "\"voted\"");
+        let text = if kind == Kind::ClockJump { text.replace("for = \"1s\"\n", "") } else { text };
+        let schedule = Schedule::parse("good.toml", &text).unwrap();
+        assert_eq!(schedule.steps[0].fault.kind(), kind);
+        assert_eq!(Schedule::parse("again.toml", &schedule.to_toml()).unwrap(), schedule);
+    }
+    let refused = |fault: &str, field: &str, why: &str| {
+        step_refused(&step(fault), 5, &format!("step[1].fault{field}"), why);
+    };
+    let disk = |rest: &str| format!("kind = \"disk\", target = \"leader\", effect = {rest}");
+    refused(&disk("\"rust\""), ".effect", "unknown variant `rust`");
+    refused(&disk("\"slow\""), "", "how much longer each sync takes");
+    refused(&disk("\"slow\", sync = \"1ms~2ms\""), ".sync", "end before it began");
+    refused(&disk("\"stall\", sync = \"1ms\""), ".sync", "only the effect `slow`");
+    refused(&disk("\"stall\", disk = \"lost\""), ".disk", "unknown field `disk`");
+    let rot = disk("\"rot\"").replace("leader", "minority");
+    refused(&rot, ".target", "one at a time");
+    let clock = |rest: &str| format!("kind = \"clock\", target = \"leader\"{rest}");
+    refused(&clock(""), "", "either jumps");
+    refused(&clock(", jump = \"1s\", rate = 1"), "", "either jumps");
+    refused(&clock(", rate = -900001"), ".rate", "parts per million");
+    refused(&clock(", rate = \"fast\""), ".rate", "invalid type");
+    let jump = step(&clock(", jump = \"1s\""));
+    step_refused(&jump, 4, "step[1].for", "a clock-jump happens in an instant");
+    let endless = step(&disk("\"stall\"")).replace("for = \"1s\"\n", "");
+    step_refused(&endless, 2, "step[1]", "a stalled-disk without `for` would never be healed");
+    let small = with_step(&step(&disk("\"rot\""))).replace("[[step]]", "nodes = 2\n[[step]]");
+    field_refused(&small, "step[1].fault.effect", "no majority");
+}
+
 #[track_caller]
 fn field_refused(text: &str, field: &str, why: &str) {
     let (_, what, reason) = refusal(text);

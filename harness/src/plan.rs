@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Result;
 use consensus_core::{Draw, NodeId, SettingsError};
-use faults::{Capabilities, Schedule};
+use faults::Schedule;
 
 use crate::{
     cli::{ExperimentArgs, Route, StorageKind, Target},
@@ -55,7 +55,7 @@ impl Plan {
             schedule.load.rate = rate;
         }
         let capabilities = match arguments.target {
-            Target::Sim => Capabilities::all(),
+            Target::Sim => simulator::capabilities(),
             Target::Local => deploy::local_capabilities(),
         };
         if let Some(unsupported) = schedule.unsupported_on(&capabilities).first() {

@@ -72,3 +72,10 @@ pub use network::{NetworkModel, WireMode};
 pub use recording::{Counters, FinalState, Recording, Struck};
 pub use run::{run, run_on};
 pub use snapshots::SnapshotModel;
+
+/// What can be done to simulated replicas, for the refusal of schedules that ask for more.
+pub fn capabilities() -> faults::Capabilities {
+    use faults::Kind;
+    let cannot = |kind: &Kind| matches!(kind.keyword(), "disk" | "clock");
+    faults::Capabilities::only(Kind::ALL.into_iter().filter(|kind| !cannot(kind)))
+}

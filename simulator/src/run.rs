@@ -202,6 +202,13 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
             Effect::Transfer { errand, to, within } => {
                 self.send(*errand, Ask::Transfer(*to), Some(*within));
             }
+            Effect::Disk { .. }
+            | Effect::Damage(_)
+            | Effect::StartDamaged(_)
+            | Effect::ClockJump { .. }
+            | Effect::ClockRate { .. } => {
+                unreachable!("{} is beyond what this target can do", action.effect.name())
+            }
         }
         self.struck.push(Struck { at: now, action });
     }

@@ -6,7 +6,7 @@ use consensus_core::{Change, Epoch, Event, Index, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::holds::TrialKey;
-use crate::links::LinkRules;
+use crate::{disks::DiskRules, duration::Jump, links::LinkRules};
 
 /// What the director is told of the cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -142,6 +142,37 @@ pub enum Effect {
         /// For how long.
         within: Duration,
     },
+    /// Put these rules in force at a replica's disk, in the place of all earlier ones, whether its
+    /// process runs or not; one that starts later on this disk gets the latest ones. Whoever ends by
+    /// itself because of them is observed to be [down](Observation::Down), and is started by the
+    /// director.
+    Disk {
+        /// Whose disk.
+        node: NodeId,
+        /// What is wrong with it.
+        rules: DiskRules,
+    },
+    /// Flip a bit on the disks of these replicas, whose processes do not run: in a record at rest
+    /// that others follow, or it would pass for the torn end of a crash.
+    Damage(Vec<NodeId>),
+    /// Start these processes on their damaged disks. Each must refuse and end, with an error that
+    /// names the record; one that comes up has voted over the damage, and the run is a failure.
+    StartDamaged(Vec<NodeId>),
+    /// Let the clocks of these replicas jump.
+    ClockJump {
+        /// Whose clocks.
+        nodes: Vec<NodeId>,
+        /// How far.
+        by: Jump,
+    },
+    /// Let a replica's clock run at this rate from now on, in the place of any earlier one, whether
+    /// its process runs or not; one that starts later runs by it.
+    ClockRate {
+        /// Whose clock.
+        node: NodeId,
+        /// By how much it is too fast, in parts per million; `None`: as it drifts by itself.
+        ppm: Option<i32>,
+    },
 }
 
 impl Effect {
@@ -159,6 +190,11 @@ impl Effect {
             Self::Deploy(_) => "deploy",
             Self::Reconfigure { .. } => "reconfigure",
             Self::Transfer { .. } => "transfer",
+            Self::Disk { .. } => "disk",
+            Self::Damage(_) => "damage",
+            Self::StartDamaged(_) => "start-damaged",
+            Self::ClockJump { .. } => "clock-jump",
+            Self::ClockRate { .. } => "clock-rate",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the director asks of an administrator: changes of the members, and of the leader.
 //!
-//! A replica that lost its disk must not come back as who it was, for its votes and promises are
+//! A replica that lost its disk, or whose disk is damaged, must not come back as who it was, for its votes and promises are
 //! gone: it comes back under a new identity, knows nothing, and an administrator has it take the
 //! place of its old self. Until that is done, no other disk is lost and the members are not changed
 //! otherwise, so that a majority of the voters always keeps what it promised.
@@ -8,7 +8,7 @@
 use consensus_core::{Change, NodeId, Time};
 
 use super::{Action, Answer, Director, Effect, Phase, Trial, holds::TrialKey};
-use crate::schedule::{Fate, Fault, Restart};
+use crate::schedule::{Fault, Kind};
 
 /// The fewest voters of whom one may lose its disk: the others are still more than half.
 const FEWEST_VOTERS: usize = 3;
@@ -17,11 +17,11 @@ impl Director {
     /// Whether the members are such that this fault may strike now.
     pub(super) fn is_safe(&self, fault: &Fault) -> bool {
         let settled = self.lost.is_empty() && !self.changes_members();
-        match fault {
-            Fault::Restart(Restart { disk: Fate::Lost, .. }) => {
+        match fault.kind() {
+            kind if kind.loses_disk() => {
                 settled && !self.uncertain && self.view.members.len() >= FEWEST_VOTERS
             }
-            Fault::Reconfigure(_) => settled,
+            Kind::Reconfigure => settled,
             _ => true,
         }
     }
@@ -36,9 +36,7 @@ impl Director {
     /// The identities of those who come anew with a trial.
     pub(super) fn newcomers(&self, fault: &Fault, hit: &[NodeId]) -> Vec<NodeId> {
         match fault {
-            Fault::Restart(Restart { disk: Fate::Lost, .. }) => {
-                hit.iter().map(|node| node.reborn()).collect()
-            }
+            fault if fault.kind().loses_disk() => hit.iter().map(|node| node.reborn()).collect(),
             Fault::Reconfigure(change) => {
                 (0..u64::from(change.add)).map(|n| NodeId(self.view.next_place() + n)).collect()
             }
@@ -62,7 +60,8 @@ impl Director {
         vec![Effect::Transfer { errand: key, to, within: self.schedule.patience }]
     }
 
-    /// Brings a replica back that lost its disk: as somebody new, who asks for the old one's place.
+    /// Brings a replica back whose disk is lost, or refused for being damaged: as somebody new, who
+    /// asks for the old one's place.
     pub(super) fn rebirth(&mut self, key: TrialKey, now: Time, actions: &mut Vec<Action>) {
         let Some(running) = self.running.iter_mut().find(|running| running.key == key) else {
             return;
@@ -70,13 +69,15 @@ impl Director {
         if running.rebirth.take().is_none() {
             return;
         }
-        let Trial { nodes, added, .. } = self.trials[key].clone();
+        let Trial { nodes, added, kind, .. } = self.trials[key].clone();
         for (&old, &new) in nodes.iter().zip(&added) {
             self.holds.forget(old);
             self.view.bury(old, new);
         }
         self.deploy(&added);
-        let mut effects = vec![Effect::Deploy(added.clone())];
+        let refused = (kind == Kind::BitRot).then(|| Effect::StartDamaged(nodes.clone()));
+        let mut effects: Vec<_> = refused.into_iter().collect();
+        effects.push(Effect::Deploy(added.clone()));
         // Whatever cut the old one off cuts the new one off.
         let hurts_links = |step: usize| {
             matches!(self.schedule.steps[step].fault, Fault::Partition(_) | Fault::Link(_))

@@ -70,6 +70,16 @@ impl Holds {
         said(frozen, Effect::Resume).chain(said(fresh, bring_down)).collect()
     }
 
+    /// Takes note that a replica ended, unless it was brought down: a trial made it end by itself,
+    /// and keeps it down.
+    pub fn fell(&mut self, trial: TrialKey, node: NodeId) {
+        if let Some(node) = self.nodes.get_mut(&node).filter(|node| !node.down) {
+            node.down_for.insert(trial);
+            node.down = true;
+            node.frozen = false;
+        }
+    }
+
     /// Ends a trial's hold on replicas that are down, and starts those that nothing else holds.
     pub fn release_down(&mut self, trial: TrialKey, nodes: &[NodeId]) -> Vec<Effect> {
         self.each(nodes, |node| {

@@ -15,7 +15,10 @@ impl Director {
             Observation::Ready => self.begin_run(now),
             Observation::Event { node, event } => self.observe_event(now, node, event),
             Observation::Up { node } => self.stirred |= self.view.up(node),
-            Observation::Down { node } => self.stirred |= self.view.down(node),
+            Observation::Down { node } => {
+                self.stirred |= self.view.down(node);
+                self.fell(node);
+            }
             Observation::Leader { node, epoch } => self.observe_leader(now, node, epoch),
             Observation::Status { node, commit } => {
                 let grown = self.view.committed(node, commit);

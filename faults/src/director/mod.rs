@@ -19,6 +19,7 @@
 
 mod action;
 mod errands;
+mod hardware;
 mod holds;
 mod listen;
 mod pick;

@@ -43,6 +43,8 @@ impl Picker<'_> {
             | Fault::Restart(_)
             | Fault::Pause(_)
             | Fault::Slow(_)
+            | Fault::Disk(_)
+            | Fault::Clock(_)
             | Fault::Reconfigure(_)
             | Fault::Transfer(_) => {
                 let targets = fault.targets();

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     links::{LinkRule, LinkRules},
-    schedule::{Fate, Fault, Link, Partition, Restart, Slow},
+    schedule::{Ailment, Clock, Disk, Fate, Fault, Link, Partition, Restart, Slow},
 };
 
 /// How long link rules outlive the planned end of their faults, should the harness die meanwhile.
@@ -88,7 +88,7 @@ impl Director {
         // What an administrator asks for ends with the answer, or with the patience.
         let lasts = match step.fault {
             Fault::Reconfigure(_) | Fault::Transfer(_) => self.schedule.patience,
-            Fault::Restart(Restart { disk: Fate::Lost, .. }) => lasts + self.schedule.patience,
+            _ if step.fault.kind().loses_disk() => lasts + self.schedule.patience,
             _ => lasts,
         };
         (!step.never_ends()).then(|| now + lasts)
@@ -111,6 +111,16 @@ impl Director {
             Fault::Put(put) => vec![Effect::Put { key: put.key, value: put.value }],
             Fault::Reconfigure(_) => self.reconfigure(key),
             Fault::Transfer(_) => self.transfer(key),
+            Fault::Disk(Disk { effect: Ailment::Rot, .. }) => {
+                let mut effects = self.lose_disks(key, step, now);
+                effects.push(Effect::Damage(nodes.to_vec()));
+                effects
+            }
+            Fault::Disk(_) => self.disk_rules(nodes),
+            Fault::Clock(clock) => match clock.jump {
+                Some(by) => vec![Effect::ClockJump { nodes: nodes.to_vec(), by }],
+                None => self.clock_rates(nodes),
+            },
         }
     }
 
@@ -143,7 +153,15 @@ impl Director {
         let nodes = self.trials[key].nodes.clone();
         let effects = match self.schedule.steps[step].fault {
             Fault::Crash(_) => self.bring_up(&[key], &nodes, now),
-            Fault::Restart(Restart { disk: Fate::Lost, .. }) => Vec::new(),
+            Fault::Restart(Restart { disk: Fate::Lost, .. })
+            | Fault::Disk(Disk { effect: Ailment::Rot, .. }) => Vec::new(),
+            Fault::Disk(_) => {
+                let mut effects = self.disk_rules(&nodes);
+                effects.extend(self.bring_up(&[key], &nodes, now));
+                effects
+            }
+            Fault::Clock(Clock { jump: Some(_), .. }) => Vec::new(),
+            Fault::Clock(_) => self.clock_rates(&nodes),
             Fault::Restart(Restart { disk: Fate::Kept, .. }) => {
                 let undone = self.endless();
                 self.bring_up(&[&undone[..], &[key]].concat(), &nodes, now)

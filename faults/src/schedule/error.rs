@@ -8,8 +8,11 @@ use toml::{
     de::{DeTable, DeValue, ValueDeserializer},
 };
 
-use super::fault::{
-    Crash, Kind, Link, Partition, Pause, Put, Reconfigure, Restart, Slow, Surge, Transfer,
+use super::{
+    fault::{
+        Crash, Kind, Link, Partition, Pause, Put, Reconfigure, Restart, Slow, Surge, Transfer,
+    },
+    hardware::{Clock, Disk},
 };
 
 /// What is wrong with a schedule.
@@ -145,9 +148,10 @@ fn read_by_kind(fault: &Spanned<DeValue<'_>>) -> Result<(), toml::de::Error> {
     let rest = table.iter().filter(|(key, _)| key.get_ref() != "kind");
     let rest: DeTable<'_> = rest.map(|(key, value)| (key.clone(), value.clone())).collect();
     let value = ValueDeserializer::from(Spanned::new(fault.span(), DeValue::Table(rest)));
-    match Kind::ALL.into_iter().find(|known| known.name() == kind || known.alias() == Some(kind)) {
+    match Kind::ALL.into_iter().find(|known| known.keyword() == kind || known.alias() == Some(kind))
+    {
         Some(Kind::Crash) => Crash::deserialize(value).map(drop),
-        Some(Kind::Restart) => Restart::deserialize(value).map(drop),
+        Some(Kind::Restart | Kind::LostDisk) => Restart::deserialize(value).map(drop),
         Some(Kind::Pause) => Pause::deserialize(value).map(drop),
         Some(Kind::Slow) => Slow::deserialize(value).map(drop),
         Some(Kind::Load) => Surge::deserialize(value).map(drop),
@@ -156,8 +160,16 @@ fn read_by_kind(fault: &Spanned<DeValue<'_>>) -> Result<(), toml::de::Error> {
         Some(Kind::Put) => Put::deserialize(value).map(drop),
         Some(Kind::Reconfigure) => Reconfigure::deserialize(value).map(drop),
         Some(Kind::Transfer) => Transfer::deserialize(value).map(drop),
-        // It is written as a restart.
-        Some(Kind::LostDisk) | None => Ok(()),
+        Some(
+            Kind::SlowDisk
+            | Kind::StalledDisk
+            | Kind::DiskError
+            | Kind::FullDisk
+            | Kind::TornRecord
+            | Kind::BitRot,
+        ) => Disk::deserialize(value).map(drop),
+        Some(Kind::ClockJump | Kind::ClockRate) => Clock::deserialize(value).map(drop),
+        None => Ok(()),
     }
 }
 

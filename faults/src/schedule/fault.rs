@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::target::Targets;
+use super::{
+    hardware::{Clock, Disk},
+    target::Targets,
+};
 use crate::{
     duration::{self, Delay},
     links::Channel,
@@ -35,6 +38,10 @@ pub enum Fault {
     Reconfigure(Reconfigure),
     /// Leadership is handed over.
     Transfer(Transfer),
+    /// Disks misbehave.
+    Disk(Disk),
+    /// Clocks are wrong.
+    Clock(Clock),
 }
 
 /// SIGKILL: nothing is flushed, nobody is told. The disk is kept, but for what was never synced.
@@ -284,11 +291,27 @@ pub enum Kind {
     Transfer,
     /// See [`Restart`], with the disk lost.
     LostDisk,
+    /// See [`Ailment::Slow`](super::Ailment::Slow).
+    SlowDisk,
+    /// See [`Ailment::Stall`](super::Ailment::Stall).
+    StalledDisk,
+    /// See [`Ailment::Error`](super::Ailment::Error).
+    DiskError,
+    /// See [`Ailment::Full`](super::Ailment::Full).
+    FullDisk,
+    /// See [`Ailment::Torn`](super::Ailment::Torn).
+    TornRecord,
+    /// See [`Ailment::Rot`](super::Ailment::Rot).
+    BitRot,
+    /// See [`Clock::jump`].
+    ClockJump,
+    /// See [`Clock::rate`].
+    ClockRate,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 19] = [
         Self::Crash,
         Self::Restart,
         Self::Pause,
@@ -300,9 +323,17 @@ impl Kind {
         Self::Reconfigure,
         Self::Transfer,
         Self::LostDisk,
+        Self::SlowDisk,
+        Self::StalledDisk,
+        Self::DiskError,
+        Self::FullDisk,
+        Self::TornRecord,
+        Self::BitRot,
+        Self::ClockJump,
+        Self::ClockRate,
     ];
 
-    /// Its name in a schedule.
+    /// Its name, in records and tables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Crash => "crash",
@@ -316,12 +347,45 @@ impl Kind {
             Self::Reconfigure => "reconfigure",
             Self::Transfer => "transfer",
             Self::LostDisk => "lost-disk",
+            Self::SlowDisk => "slow-disk",
+            Self::StalledDisk => "stalled-disk",
+            Self::DiskError => "disk-error",
+            Self::FullDisk => "full-disk",
+            Self::TornRecord => "torn-record",
+            Self::BitRot => "bit-rot",
+            Self::ClockJump => "clock-jump",
+            Self::ClockRate => "clock-rate",
+        }
+    }
+
+    /// What a schedule calls it in the field `kind`: some kinds differ by another field only.
+    pub const fn keyword(self) -> &'static str {
+        match self {
+            Self::LostDisk => "restart",
+            Self::SlowDisk
+            | Self::StalledDisk
+            | Self::DiskError
+            | Self::FullDisk
+            | Self::TornRecord
+            | Self::BitRot => "disk",
+            Self::ClockJump | Self::ClockRate => "clock",
+            _ => self.name(),
         }
     }
 
     /// Whether the cluster has other members afterwards.
     pub const fn changes_members(self) -> bool {
-        matches!(self, Self::Reconfigure | Self::LostDisk)
+        matches!(self, Self::Reconfigure | Self::LostDisk | Self::BitRot)
+    }
+
+    /// Whether what was promised on a disk is gone afterwards.
+    pub const fn loses_disk(self) -> bool {
+        matches!(self, Self::LostDisk | Self::BitRot)
+    }
+
+    /// Whether the disk has its replica end by itself.
+    pub const fn fails_disk(self) -> bool {
+        matches!(self, Self::DiskError | Self::FullDisk | Self::TornRecord)
     }
 
     /// Its other name in a schedule, if it has one.
@@ -354,6 +418,9 @@ impl Fault {
             Self::Put(_) => Kind::Put,
             Self::Reconfigure(_) => Kind::Reconfigure,
             Self::Transfer(_) => Kind::Transfer,
+            Self::Disk(disk) => disk.effect.kind(),
+            Self::Clock(Clock { jump: Some(_), .. }) => Kind::ClockJump,
+            Self::Clock(Clock { jump: None, .. }) => Kind::ClockRate,
         }
     }
 
@@ -363,7 +430,9 @@ impl Fault {
             Self::Crash(Crash { target })
             | Self::Restart(Restart { target, .. })
             | Self::Pause(Pause { target })
-            | Self::Slow(Slow { target, .. }) => vec![("target", target)],
+            | Self::Slow(Slow { target, .. })
+            | Self::Disk(Disk { target, .. })
+            | Self::Clock(Clock { target, .. }) => vec![("target", target)],
             Self::Partition(Partition { target, .. }) => {
                 target.iter().map(|target| ("target", target)).collect()
             }

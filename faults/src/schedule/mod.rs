@@ -22,6 +22,7 @@ mod digest;
 mod error;
 mod expect;
 mod fault;
+mod hardware;
 mod load;
 mod settings;
 mod step;
@@ -40,6 +41,7 @@ pub use fault::{
     Capabilities, Crash, Direction, Fate, Fault, Kind, Link, Partition, Pause, Put, Reconfigure,
     Restart, Shape, Slow, Surge, Transfer, Unsupported,
 };
+pub use hardware::{Ailment, Clock, Disk};
 pub use load::{Arrivals, Load, Mix, Mode, ReadKinds};
 pub use settings::{Overrides, Size, SizeError};
 pub use step::{Anchor, At, Repeat, Resolve, Step};

@@ -22,6 +22,7 @@ use super::{
     Resolve, Schedule, Size, Step, Target, Targets,
 };
 
+mod hardware;
 mod kinds;
 
 /// The faults begin within this time of the start.
@@ -39,6 +40,9 @@ const READS: [Consistency; 3] =
 
 /// How often any one kind of fault is on.
 const ON: f64 = 0.45;
+
+/// The same for each of the many things that go wrong with disks and clocks.
+const HARDWARE_ON: f64 = 0.3;
 
 impl Schedule {
     /// The random schedule of a seed, for a cluster of a size: 10 to 20 seconds under a light load.
@@ -82,10 +86,12 @@ impl Schedule {
         if draw.of("aims").chance(AIMS) {
             schedule.add("aim", aim(draw.of("aim")));
         }
-        for kind in Kind::ALL {
+        for kind in Kind::ALL.into_iter().filter(|kind| !is_hardware(*kind)) {
             let draw = draw.of(kind.name());
-            if draw.of("on").chance(ON) {
-                schedule.add(kind.name(), kinds::step(kind, draw, nodes.get()));
+            let on = draw.of("on").chance(if is_hardware(kind) { HARDWARE_ON } else { ON });
+            let step = kinds::step(kind, draw, nodes.get(), &schedule.settings);
+            if let Some(step) = step.filter(|_| on) {
+                schedule.add(kind.name(), step);
             }
         }
         schedule
@@ -119,10 +125,19 @@ fn settings(draw: Dice, nodes: usize) -> Overrides {
     Overrides {
         snapshot_after: snapshot_after.map(size),
         retained: snapshot_after.map(|_| size(retained)),
-        leases: draw.of("leases").chance(0.5).then_some(true),
+        leases: match draw.of("leases").chance(0.5) {
+            true => Some(true),
+            // Then clocks may do what no lease survives.
+            false => draw.of("lawless").chance(0.5).then_some(false),
+        },
         max_clock_drift_ppm: Some(draw.of("drift").pick(&[0, 1_000, 20_000, 100_000])),
         priorities: if prefers { (1..=nodes as u64).map(priority).collect() } else { Vec::new() },
     }
+}
+
+/// Whether it is a fault of a disk or a clock.
+fn is_hardware(kind: Kind) -> bool {
+    matches!(kind.keyword(), "disk" | "clock")
 }
 
 /// Leaders are deposed: killed, frozen or cut off for longer than an election takes.

@@ -10,7 +10,8 @@ use std::{
 
 use consensus_core::{Configuration, Epoch, Event, NodeId, Time};
 use faults::{
-    Action, Answer, Director, Effect, LinkRules, Observation, Schedule, Trial, director::TrialKey,
+    Action, Answer, Director, DiskRules, Effect, LinkRules, Observation, Schedule, Trial,
+    director::TrialKey,
 };
 
 /// From the loss of a leader to the next.
@@ -31,6 +32,12 @@ pub struct Toy {
     pub down: BTreeSet<NodeId>,
     pub frozen: BTreeSet<NodeId>,
     pub rules: LinkRules,
+    /// What is wrong with whose disk.
+    pub disks: BTreeMap<NodeId, DiskRules>,
+    /// Whose disk holds a damaged record.
+    pub damaged: BTreeSet<NodeId>,
+    /// Whose clock runs at which rate.
+    pub clocks: BTreeMap<NodeId, i32>,
     pub factor: f64,
     pub puts: Vec<(String, String)>,
     pub leader: Option<NodeId>,
@@ -83,6 +90,9 @@ pub fn run_director(mut director: Director, members: Vec<NodeId>, favourite: u64
         down: BTreeSet::new(),
         frozen: BTreeSet::new(),
         rules: LinkRules::default(),
+        disks: BTreeMap::new(),
+        damaged: BTreeSet::new(),
+        clocks: BTreeMap::new(),
         factor: 1.0,
         puts: Vec::new(),
         leader: None,
@@ -115,6 +125,7 @@ pub fn run_director(mut director: Director, members: Vec<NodeId>, favourite: u64
 
 impl Toy {
     fn live(&mut self, now: Time, director: &mut Director, leaders: &mut Vec<(Time, NodeId)>) {
+        self.fall(now, director);
         if self.leader.is_some_and(|leader| !self.able(leader)) {
             self.leader = None;
             self.election = Some(now + ELECTION);
@@ -141,6 +152,16 @@ impl Toy {
                 director.observe(now, Observation::Event { node, event: &event });
                 director.observe(now, Observation::Acknowledged { node });
             }
+        }
+    }
+
+    /// Whoever's disk fails ends by itself: everybody writes all the time.
+    fn fall(&mut self, now: Time, director: &mut Director) {
+        let failing = self.disks.iter().filter(|(_, rules)| rules.fails.is_some());
+        let falls = failing.map(|(&node, _)| node).filter(|&node| self.runs(node));
+        for node in falls.collect::<Vec<_>>() {
+            self.down.insert(node);
+            director.observe(now, Observation::Down { node });
         }
     }
 
@@ -197,6 +218,7 @@ impl Toy {
             Effect::Start(nodes) => {
                 for &node in nodes {
                     assert!(self.down.remove(&node), "node {node} is started twice");
+                    assert!(!self.damaged.contains(&node), "node {node} votes over its damage");
                     director.observe(now, Observation::Up { node });
                 }
             }
@@ -219,6 +241,9 @@ impl Toy {
                     let gone = self.present.iter().position(|old| old.place() == node.place());
                     if let Some(old) = gone.map(|at| self.present.remove(at)) {
                         assert!(self.down.remove(&old), "node {node} pushes {old} aside");
+                        self.disks.remove(&old);
+                        self.clocks.remove(&old);
+                        self.damaged.remove(&old);
                     }
                     self.present.push(node);
                     director.observe(now, Observation::Up { node });
@@ -235,6 +260,26 @@ impl Toy {
                 self.members = asked.changed(change).unwrap().voters;
                 self.answers.push((now + ANSWER, *errand));
             }
+            Effect::Disk { node, rules } => {
+                assert!(self.present.contains(node), "node {node} has no disk");
+                self.disks.insert(*node, rules.clone());
+            }
+            Effect::Damage(nodes) => {
+                for &node in nodes {
+                    assert!(self.down.contains(&node), "node {node} runs on its damaged disk");
+                    assert!(self.damaged.insert(node), "node {node} is damaged twice");
+                }
+            }
+            Effect::StartDamaged(nodes) => {
+                assert!(nodes.iter().all(|node| self.damaged.contains(node)));
+            }
+            Effect::ClockJump { .. } => {}
+            Effect::ClockRate { node, ppm: Some(ppm) } => {
+                self.clocks.insert(*node, *ppm);
+            }
+            Effect::ClockRate { node, ppm: None } => {
+                assert!(self.clocks.remove(node).is_some(), "node {node} has a right clock");
+            }
             Effect::Transfer { errand, to, .. } => {
                 self.leader = to.filter(|&to| self.able(to)).or(self.leader);
                 self.answers.push((now + ANSWER, *errand));
@@ -247,6 +292,9 @@ impl Toy {
         self.down.is_empty()
             && self.frozen.is_empty()
             && self.rules.is_clean()
+            && self.disks.values().all(DiskRules::is_clean)
+            && self.damaged.is_empty()
+            && self.clocks.is_empty()
             && self.factor == 1.0
     }
 }

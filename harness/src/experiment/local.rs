@@ -362,6 +362,11 @@ impl Run {
             Effect::Deploy(_) | Effect::Reconfigure { .. } | Effect::Transfer { .. } => {
                 bail!("this target cannot change the members or the leader")
             }
+            Effect::Disk { .. }
+            | Effect::Damage(_)
+            | Effect::StartDamaged(_)
+            | Effect::ClockJump { .. }
+            | Effect::ClockRate { .. } => bail!("this target cannot hurt disks or clocks"),
         }
         Ok(())
     }

@@ -146,15 +146,16 @@ impl Progress {
     }
 }
 
+fn join(nodes: &[NodeId]) -> String {
+    nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(", ")
+}
+
 /// A fault in a few words.
 pub fn describe(effect: &Effect, leader: Option<NodeId>) -> String {
     let nodes = |nodes: &[NodeId]| match nodes {
         [only] if Some(*only) == leader => "it is".to_owned(),
         [only] => format!("node {only} is"),
-        many => {
-            let names: Vec<_> = many.iter().map(NodeId::to_string).collect();
-            format!("nodes {} are", names.join(", "))
-        }
+        many => format!("nodes {} are", join(many)),
     };
     match effect {
         Effect::Crash(hit) => format!("{} killed", nodes(hit)),
@@ -168,6 +169,19 @@ pub fn describe(effect: &Effect, leader: Option<NodeId>) -> String {
         Effect::Reconfigure { change, .. } => format!("the members are asked to change: {change}"),
         Effect::Transfer { to: Some(to), .. } => format!("leadership is to go to node {to}"),
         Effect::Transfer { to: None, .. } => "leadership is to go to another".to_owned(),
+        Effect::Disk { node, rules } => match rules.is_clean() {
+            true => format!("the disk of node {node} is well again"),
+            false => format!("the disk of node {node} misbehaves"),
+        },
+        Effect::Damage(hit) => format!("a record of node {} is damaged", join(hit)),
+        Effect::StartDamaged(hit) => format!("node {} must refuse its disk", join(hit)),
+        Effect::ClockJump { nodes, by } => {
+            format!("the clock of node {} jumps by {by}", join(nodes))
+        }
+        Effect::ClockRate { node, ppm: Some(ppm) } => {
+            format!("the clock of node {node} is off by {ppm} parts per million")
+        }
+        Effect::ClockRate { node, ppm: None } => format!("the clock of node {node} is right again"),
         Effect::Put { key, value } => format!("a client writes {key} = {value}"),
     }
 }

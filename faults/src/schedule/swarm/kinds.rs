@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Dice, STORM, repeated};
+use super::{Dice, STORM, hardware, repeated};
 use crate::{
     duration::Delay,
     links::Channel,
     schedule::{
-        Anchor, At, Crash, Direction, Fate, Fault, Kind, Link, Partition, Pause, Put, Reconfigure,
-        Restart, Shape, Slow, Step, Surge, Target, Targets, Transfer,
+        Ailment, Anchor, At, Crash, Direction, Fate, Fault, Kind, Link, Overrides, Partition,
+        Pause, Put, Reconfigure, Restart, Shape, Slow, Step, Surge, Target, Targets, Transfer,
     },
 };
 
@@ -18,8 +18,8 @@ const STAYS_DOWN: f64 = 0.2;
 /// How often a link fault or a partition hits one channel alone.
 const ONE_CHANNEL: f64 = 0.2;
 
-/// A step of this kind, somewhere in the storm.
-pub(super) fn step(kind: Kind, draw: Dice, nodes: usize) -> Step {
+/// A step of this kind, somewhere in the storm; `None` if the settings leave nothing to do.
+pub(super) fn step(kind: Kind, draw: Dice, nodes: usize, settings: &Overrides) -> Option<Step> {
     let (fault, lasts) = match kind {
         Kind::Crash => crash(draw),
         Kind::Restart => {
@@ -47,6 +47,16 @@ pub(super) fn step(kind: Kind, draw: Dice, nodes: usize) -> Step {
             let restart = Restart { target: one_of(draw, &words), disk: Fate::Lost };
             (Fault::Restart(restart), Some(draw.of("lasts").millis(1, 1_500)))
         }
+        Kind::SlowDisk => hardware::disk(Ailment::Slow, draw),
+        Kind::StalledDisk => hardware::disk(Ailment::Stall, draw),
+        Kind::DiskError => hardware::disk(Ailment::Error, draw),
+        Kind::FullDisk => hardware::disk(Ailment::Full, draw),
+        Kind::TornRecord => hardware::disk(Ailment::Torn, draw),
+        Kind::BitRot => hardware::disk(Ailment::Rot, draw),
+        Kind::ClockJump => (hardware::jump(draw, settings), None),
+        Kind::ClockRate => {
+            (hardware::rate(draw, settings)?, Some(draw.of("lasts").millis(500, 5_000)))
+        }
     };
     let plus = Duration::from_millis(draw.of("plus").below(STORM.as_millis() as u64 / 2));
     let jitter = draw.of("jitter").millis(0, 500);
@@ -54,10 +64,10 @@ pub(super) fn step(kind: Kind, draw: Dice, nodes: usize) -> Step {
     let step = Step { id: String::new(), at, fault, lasts, repeat: None };
     // Whoever stays down is killed once.
     let most = if step.never_ends() { 1 } else { 3 };
-    repeated(draw, step, 1..=most)
+    Some(repeated(draw, step, 1..=most))
 }
 
-fn one_of(draw: Dice, words: &[Target]) -> Targets {
+pub(super) fn one_of(draw: Dice, words: &[Target]) -> Targets {
     Targets::one(draw.of("target").pick(words))
 }
 

@@ -8,8 +8,8 @@ use super::{Check, ensure, probability};
 use crate::{
     duration,
     schedule::{
-        Direction, Fate, Fault, Kind, Link, Partition, Put, Reconfigure, Restart, Shape, Slow,
-        Step, Surge, Target, Targets, Transfer, error::Path,
+        Ailment, Clock, Direction, Disk, Fate, Fault, Kind, Link, Partition, Put, Reconfigure,
+        Restart, Shape, Slow, Step, Surge, Target, Targets, Transfer, error::Path,
     },
 };
 
@@ -18,12 +18,14 @@ pub(super) fn check_length(step: &Step, path: &Path) -> Check {
     let kind = step.fault.kind();
     let field = path.field("for");
     match (kind, step.lasts) {
-        (Kind::Put, Some(_)) => ensure(false, &field, "a put happens in an instant"),
+        (Kind::Put | Kind::ClockJump, Some(_)) => {
+            ensure(false, &field, format!("a {kind} happens in an instant"))
+        }
         (Kind::Reconfigure | Kind::Transfer, Some(_)) => {
             ensure(false, &field, format!("a {kind} takes as long as the cluster takes"))
         }
-        (Kind::Put | Kind::Reconfigure | Kind::Transfer, None) => Ok(()),
-        (Kind::Crash | Kind::Restart | Kind::LostDisk, None) => Ok(()),
+        (Kind::Put | Kind::ClockJump | Kind::Reconfigure | Kind::Transfer, None) => Ok(()),
+        (Kind::Crash | Kind::Restart | Kind::LostDisk | Kind::BitRot, None) => Ok(()),
         (_, None) => ensure(false, path, format!("a {kind} without `for` would never be healed")),
         (_, Some(lasts)) => ensure(!lasts.is_zero(), &field, "it would be over before it began"),
     }?;
@@ -39,7 +41,12 @@ pub(super) fn check_length(step: &Step, path: &Path) -> Check {
 /// Whether the fault's own fields make sense.
 pub(super) fn check_fields(fault: &Fault, nodes: usize, path: &Path) -> Check {
     match fault {
-        Fault::Restart(restart) => check_restart(restart, nodes, path),
+        Fault::Restart(Restart { disk: Fate::Kept, .. }) => Ok(()),
+        Fault::Restart(Restart { target, disk: Fate::Lost }) => {
+            check_loss(target, nodes, path, "disk")
+        }
+        Fault::Disk(disk) => check_disk(disk, nodes, path),
+        Fault::Clock(clock) => check_clock(clock, path),
         Fault::Crash(_) | Fault::Pause(_) => Ok(()),
         Fault::Reconfigure(Reconfigure { add, remove }) => {
             let why = "a change adds somebody (`add`), or removes somebody (`remove`)";
@@ -68,15 +75,41 @@ pub(super) fn check_fields(fault: &Fault, nodes: usize, path: &Path) -> Check {
     }
 }
 
-fn check_restart(restart: &Restart, nodes: usize, path: &Path) -> Check {
-    if restart.disk == Fate::Kept {
-        return Ok(());
-    }
-    let one = matches!(&restart.target.0[..], [target] if target.is_one());
+/// What a disk held is gone, as `field` says.
+fn check_loss(target: &Targets, nodes: usize, path: &Path, field: &str) -> Check {
+    let one = matches!(&target.0[..], [target] if target.is_one());
     let why = "disks are lost one at a time: name a target that is one replica";
     ensure(one, &path.field("target"), why)?;
     let why = format!("of {nodes} replicas, those that keep their disks are no majority");
-    ensure(nodes >= 3, &path.field("disk"), why)
+    ensure(nodes >= 3, &path.field(field), why)
+}
+
+fn check_disk(disk: &Disk, nodes: usize, path: &Path) -> Check {
+    let Disk { target, effect, sync } = disk;
+    let slow = *effect == Ailment::Slow;
+    let why = "only the effect `slow` has a `sync`";
+    ensure(slow || sync.is_none(), &path.field("sync"), why)?;
+    let why = "a slow disk needs `sync`: how much longer each sync takes";
+    ensure(!slow || !sync.is_none(), path, why)?;
+    let why = "what spreads beyond zero would end before it began";
+    ensure(sync.spread <= sync.middle, &path.field("sync"), why)?;
+    match effect {
+        Ailment::Rot => check_loss(target, nodes, path, "effect"),
+        _ => Ok(()),
+    }
+}
+
+/// The slowest and the fastest clock, in parts per million: a tenth of the right rate, and ten times.
+const RATES: std::ops::RangeInclusive<i32> = -900_000..=9_000_000;
+
+fn check_clock(clock: &Clock, path: &Path) -> Check {
+    let one = clock.jump.is_some() != clock.rate.is_some();
+    ensure(one, path, "a clock either jumps (`jump`) or runs at another rate (`rate`)")?;
+    let jumps = clock.jump.is_none_or(|jump| !jump.by.is_zero());
+    ensure(jumps, &path.field("jump"), "a clock that jumps by nothing is right")?;
+    let why =
+        format!("a clock's rate is off by {} to {} parts per million", RATES.start(), RATES.end());
+    ensure(clock.rate.is_none_or(|rate| RATES.contains(&rate)), &path.field("rate"), why)
 }
 
 fn check_slow(slow: &Slow, path: &Path) -> Check {
