@@ -213,7 +213,9 @@ pub(crate) struct Sendings {
 }
 
 impl Sendings {
-    /// Begins to send a snapshot; nothing, if it is on its way already.
+    /// Begins to send a snapshot; nothing, if one is on its way already, be it an older one. On a slow
+    /// way the base of the log may move on before a snapshot has arrived: a peer for which each newer
+    /// one took the older one's place would never have a whole one.
     pub(crate) fn begin(
         &mut self,
         now: Time,
@@ -221,7 +223,7 @@ impl Sendings {
         snapshot: SnapshotMeta,
         bytes: &Bytes,
     ) -> Option<Parcel> {
-        if self.to.get(&to).is_some_and(|sending| sending.label.snapshot == snapshot) {
+        if self.to.contains_key(&to) {
             return None;
         }
         let label = Label::of(snapshot, bytes);
@@ -389,6 +391,21 @@ mod tests {
         }
         assert_eq!(offers, 3);
         assert!(sendings.begin(Time::ZERO, NodeId(2), meta(9), &bytes).is_some());
+    }
+
+    #[test]
+    fn a_snapshot_on_its_way_is_not_given_up_for_a_newer_one() {
+        let mut sendings = Sendings::default();
+        let bytes = Bytes::from_static(b"abc");
+        let Some(Parcel::Chunk { label, .. }) =
+            sendings.begin(Time::ZERO, NodeId(2), meta(9), &bytes)
+        else {
+            panic!("it is offered")
+        };
+        assert!(sendings.begin(Time::ZERO, NodeId(2), meta(10), &bytes).is_none());
+        let heard = sendings.heard(Time::ZERO, NodeId(2), &label, label.total, &model());
+        assert!(matches!(heard, Heard::Complete));
+        assert!(sendings.begin(Time::ZERO, NodeId(2), meta(10), &bytes).is_some());
     }
 
     #[test]

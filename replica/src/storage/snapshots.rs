@@ -45,8 +45,9 @@ pub enum Keeping {
 pub struct SnapshotFiles {
     directory: PathBuf,
     keeping: Keeping,
-    /// Held by whoever writes to a part.
-    parts: Mutex<()>,
+    /// Up to where the log's base makes all others superfluous, as far as this life was told. Held by
+    /// whoever writes to a part.
+    superseded: Mutex<Index>,
 }
 
 /// How much of a snapshot is here.
@@ -71,7 +72,7 @@ impl SnapshotFiles {
     pub fn open(directory: PathBuf, keeping: Keeping) -> Result<Self, StorageError> {
         let made = fs::create_dir_all(&directory);
         made.map_err(|error| refused("make the directory", &directory, error))?;
-        let files = Self { directory, keeping, parts: Mutex::new(()) };
+        let files = Self { directory, keeping, superseded: Mutex::new(0) };
         for (path, kind, _) in files.list()? {
             // What was being saved when the last life ended was never finished.
             if kind == Kind::New || keeping == Keeping::Volatile {
@@ -123,8 +124,8 @@ impl SnapshotFiles {
     }
 
     /// Takes a piece of a snapshot that has `length` bytes, if it is the next one, and says how much
-    /// there is. An empty piece asks only. When the last piece came and the checksum of the whole does
-    /// not fit, there is nothing any more.
+    /// there is: as good as all, if the log's base is as late. An empty piece asks only. When the last
+    /// piece came and the checksum of the whole does not fit, there is nothing any more.
     pub fn receive(
         &self,
         meta: &SnapshotMeta,
@@ -132,8 +133,8 @@ impl SnapshotFiles {
         offset: u64,
         piece: &[u8],
     ) -> Result<Received, StorageError> {
-        let _writing = self.lock();
-        if self.path(meta, Kind::Whole).exists() {
+        let superseded = self.lock();
+        if meta.index <= *superseded || self.path(meta, Kind::Whole).exists() {
             return Ok(Received::Whole);
         }
         let path = self.path(meta, Kind::Part);
@@ -169,6 +170,8 @@ impl SnapshotFiles {
     /// snapshot cannot be recovered.
     pub fn reclaim(&self, base: &SnapshotMeta) -> Result<(), StorageError> {
         let keep = self.path(base, Kind::Whole);
+        let mut superseded = self.lock();
+        *superseded = base.index.max(*superseded);
         for (path, kind, index) in self.list()? {
             let superseded = index <= base.index && path != keep;
             if superseded && kind != Kind::New {
@@ -219,8 +222,8 @@ impl SnapshotFiles {
         self.directory.join(format!("{index:020}-{round:020}-{node:020}.{}", kind.name()))
     }
 
-    fn lock(&self) -> MutexGuard<'_, ()> {
-        self.parts.lock().expect("nobody panics while writing a part")
+    fn lock(&self) -> MutexGuard<'_, Index> {
+        self.superseded.lock().expect("nobody panics while writing a part")
     }
 }
 
@@ -438,6 +441,9 @@ mod tests {
         }
         files.reclaim(&meta(7)).unwrap();
         assert_eq!((here(Kind::Part), here(Kind::Whole)), (vec![8, 9], vec![7, 8]));
+        // Whoever still sends an older one need not go on.
+        assert_eq!(files.receive(&meta(6), 100, 4, b"part").unwrap(), Received::Whole);
+        assert_eq!(here(Kind::Part), [8, 9]);
     }
 
     #[test]

@@ -73,7 +73,7 @@ struct Transfer {
     arrived: Arc<OnceLock<Instant>>,
 }
 
-/// A transfer that nobody asks for any more ends.
+/// A transfer ends with the replica that makes it.
 impl Drop for Transfer {
     fn drop(&mut self) {
         self.task.abort();
@@ -128,7 +128,6 @@ impl Shipping {
                     arrives.get_or_init(Instant::now);
                 }
             });
-            // A transfer of another snapshot to this peer ends here.
             transfers.insert(to, Transfer { snapshot, task, arrived });
         }
     }
@@ -261,9 +260,13 @@ impl Shipping {
 }
 
 impl Transfer {
-    /// Whether it is of this snapshot, and goes on or has only just ended well.
+    /// Whether it goes on, or has only just ended well with this snapshot.
+    ///
+    /// One that goes on is not given up for a newer snapshot. On a slow way the base of the log may
+    /// move on before a snapshot has arrived: a peer for which each newer one took the older one's
+    /// place would never have a whole one.
     fn serves(&self, snapshot: &SnapshotMeta) -> bool {
         let arrived = || self.arrived.get().is_some_and(|at| at.elapsed() < REST);
-        self.snapshot == *snapshot && (!self.task.is_finished() || arrived())
+        !self.task.is_finished() || self.snapshot == *snapshot && arrived()
     }
 }

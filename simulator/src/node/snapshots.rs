@@ -27,6 +27,12 @@ impl Chore {
             Self::Store { data, .. } => data.len(),
         }
     }
+
+    /// Whether it stores a chunk of this snapshot. It is acknowledged when that is done: if what a
+    /// sender repeats meanwhile were stored again each time, a slow disk would soon do nothing else.
+    fn stores(&self, of: &Label) -> bool {
+        matches!(self, Self::Store { label, .. } if label == of)
+    }
 }
 
 impl<P: Protocol, M: Machine> Node<P, M> {
@@ -99,9 +105,9 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         parcel: Parcel,
         around: &mut Surroundings<P>,
     ) {
-        let running = self.running.as_mut().expect("only a running replica takes parcels");
         match parcel {
             Parcel::Held { label, upto } => {
+                let running = self.running.as_mut().expect("only a running replica takes parcels");
                 match running.sendings.heard(now, from, &label, upto, &around.snapshots) {
                     Heard::Nothing => {}
                     Heard::Complete => around.recorder.counters(self.id).snapshots_sent += 1,
@@ -113,12 +119,13 @@ impl<P: Protocol, M: Machine> Node<P, M> {
                 }
             }
             Parcel::Chunk { label, offset, data } => {
-                let held = self.shelf.held(&label);
-                if held == offset && !data.is_empty() {
+                let running = self.running.as_ref().expect("only a running replica takes parcels");
+                let due = running.chores.iter().any(|chore| chore.stores(&label));
+                if self.held(&label) != offset || data.is_empty() {
+                    self.acknowledge(now, from, label, around);
+                } else if !due {
                     let chore = Chore::Store { from, label, offset, data };
                     self.do_chore(now, chore, around);
-                } else {
-                    self.acknowledge(now, from, label, around);
                 }
             }
         }
@@ -147,10 +154,16 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         }
     }
 
+    /// How much of a snapshot there is no need to send: all, once the log begins after it.
+    fn held(&self, label: &Label) -> u64 {
+        let superseded = self.barrier.base().is_some_and(|base| label.snapshot.index <= base);
+        if superseded { label.total } else { self.shelf.held(label) }
+    }
+
     /// Says how much of a snapshot is here. If it is whole, the protocol hears of it, and hears of it
     /// again whenever it is offered: what it made of it the first time may be lost.
     fn acknowledge(&mut self, now: Time, to: NodeId, label: Label, around: &mut Surroundings<P>) {
-        let upto = self.shelf.held(&label);
+        let upto = self.held(&label);
         if upto == label.total {
             let running = self.running.as_mut().expect("only a running replica acknowledges");
             let staged = Input::Staged { from: to, snapshot: label.snapshot.clone() };
