@@ -402,46 +402,46 @@ impl<P: Protocol> Outbox<P> {
     /// Persists these writes as one atomic batch; nothing if there are none.
     pub fn persist(&mut self, writes: Vec<Write<P::Record>>) {
         if !writes.is_empty() {
-            self.effects.push(Effect::Persist(writes));
+            self.push(|| Effect::Persist(writes));
         }
     }
 
     /// Sends a message once every earlier persist is on disk.
     pub fn send(&mut self, to: NodeId, message: P::Message) {
-        self.effects.push(Effect::Send { to, message, when: When::Durable });
+        self.push(|| Effect::Send { to, message, when: When::Durable });
     }
 
     /// Sends a message that promises nothing, at once.
     pub fn send_now(&mut self, to: NodeId, message: P::Message) {
-        self.effects.push(Effect::Send { to, message, when: When::Now });
+        self.push(|| Effect::Send { to, message, when: When::Now });
     }
 
     /// Hands committed entries to the state machine, with the requests that wait for some of them;
     /// nothing if there are none.
     pub fn apply(&mut self, from: Index, to: Index, requests: Vec<(Index, RequestId)>) {
         if from <= to {
-            self.effects.push(Effect::Apply(Applies { from, to, requests }));
+            self.push(|| Effect::Apply(Applies { from, to, requests }));
         }
     }
 
     /// Has the state machine saved as of the applies so far.
     pub fn take_snapshot(&mut self, snapshot: SnapshotMeta) {
-        self.effects.push(Effect::TakeSnapshot(snapshot));
+        self.push(|| Effect::TakeSnapshot(snapshot));
     }
 
     /// Has a snapshot sent to a peer.
     pub fn send_snapshot(&mut self, to: NodeId, snapshot: SnapshotMeta) {
-        self.effects.push(Effect::SendSnapshot { to, snapshot });
+        self.push(|| Effect::SendSnapshot { to, snapshot });
     }
 
     /// Starts the state machine from a snapshot.
     pub fn restore(&mut self, base: SnapshotMeta) {
-        self.effects.push(Effect::Restore(base));
+        self.push(|| Effect::Restore(base));
     }
 
     /// Answers a request.
     pub fn reply(&mut self, request: RequestId, outcome: Outcome) {
-        self.effects.push(Effect::Reply { request, outcome });
+        self.push(|| Effect::Reply { request, outcome });
     }
 
     /// Refuses a request: it is certainly not done.
@@ -451,17 +451,25 @@ impl<P: Protocol> Outbox<P> {
 
     /// Arms a timer with a time drawn from the range.
     pub fn set_timer(&mut self, timer: P::Timer, within: Range<Duration>) {
-        self.effects.push(Effect::SetTimer { timer, within });
+        self.push(|| Effect::SetTimer { timer, within });
     }
 
     /// Disarms a timer.
     pub fn cancel_timer(&mut self, timer: P::Timer) {
-        self.effects.push(Effect::CancelTimer(timer));
+        self.push(|| Effect::CancelTimer(timer));
     }
 
     /// Notes that something happened.
     pub fn note(&mut self, event: Event) {
-        self.effects.push(Effect::Note(event));
+        self.push(|| Effect::Note(event));
+    }
+
+    /// Makes room first, so that the effect is built in its place. One that is built elsewhere and
+    /// copied costs more than its bytes: the processor waits until what was just written in small
+    /// pieces can be read in large ones.
+    #[inline]
+    fn push(&mut self, effect: impl FnOnce() -> Effect<P>) {
+        self.effects.extend(std::iter::once_with(effect));
     }
 
     /// The effects so far, in order.

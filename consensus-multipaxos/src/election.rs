@@ -98,7 +98,7 @@ impl MultiPaxos {
         let chosen_to = self.chosen_to;
         let own =
             Promise { ballot, from, values: Vec::new(), next: None, chosen_to, compacted_to: 0 };
-        out.send(me, Message::Promise(own));
+        out.send(me, Message::Promise(Box::new(own)));
     }
 
     /// Phase 1b: promises, or not: never below an earlier promise. While a leader is heard of, the
@@ -137,7 +137,7 @@ impl MultiPaxos {
         let compacted_to = if prepare.from <= dropped_to { dropped_to } else { 0 };
         let (first, chosen_to) = (prepare.from, self.chosen_to);
         let promise = Promise { ballot, from: first, values, next, chosen_to, compacted_to };
-        out.send(from, Message::Promise(promise));
+        out.send(from, Message::Promise(Box::new(promise)));
     }
 
     /// Counts a promise, its own among them, once it is told completely: for every slot that this

@@ -141,16 +141,20 @@ impl Log {
         let place = self.place(first).filter(|_| !values.is_empty());
         let Some(place) = place else { return };
         debug_assert!(place >= self.slots.len(), "nothing held is replaced");
-        self.slots.resize(place, None);
+        if place > self.slots.len() {
+            self.slots.resize(place, None);
+        }
         self.slots.extend(values.into_iter().map(|value| Some(Slot { ballot, value })));
     }
 
     /// What was accepted for these slots; all of them are held.
-    pub fn range(&self, slots: RangeInclusive<Index>) -> impl Iterator<Item = &Slot> + Clone {
+    pub fn range(&self, slots: RangeInclusive<Index>) -> impl ExactSizeIterator<Item = &Slot> {
         let (from, to) = slots.into_inner();
         let start = self.place(from).expect("what was dropped is not read");
-        let end = self.place(to + 1).expect("a range ends after it starts");
-        self.slots.range(start..end).map(|slot| slot.as_ref().expect("no hole is read"))
+        let count = (to + 1).checked_sub(from).expect("a range ends after it starts");
+        self.slots
+            .range(start..start + count as usize)
+            .map(|slot| slot.as_ref().expect("no hole is read"))
     }
 
     /// The last of these slots up to which every one was accepted under this ballot; the one before
@@ -187,17 +191,17 @@ impl Log {
     /// The values of consecutive slots that are all held, as many as one message may carry, and how
     /// many bytes they are.
     pub fn run(&self, slots: RangeInclusive<Index>, limit: BatchLimit) -> (Vec<Payload>, usize) {
-        let values = self.range(slots).map(|slot| &slot.value);
-        // Counted first, so that the batch is allocated once and copied without looking.
-        let (mut count, mut bytes) = (0, 0);
-        for value in values.clone().take(limit.entries) {
+        let held = self.range(slots).take(limit.entries);
+        let (mut values, mut bytes) = (Vec::with_capacity(held.len()), 0);
+        for Slot { value, .. } in held {
             let more = bytes + value.bytes();
-            if more > limit.bytes && count > 0 {
+            if more > limit.bytes && !values.is_empty() {
                 break;
             }
-            (count, bytes) = (count + 1, more);
+            values.push(value.clone());
+            bytes = more;
         }
-        (values.take(count).cloned().collect(), bytes)
+        (values, bytes)
     }
 
     fn place(&self, slot: Index) -> Option<usize> {

@@ -285,9 +285,9 @@ pub enum Message {
     /// See [`Prepare`].
     #[prost(message, tag = "3")]
     Prepare(Prepare),
-    /// See [`Promise`].
-    #[prost(message, tag = "4")]
-    Promise(Promise),
+    /// See [`Promise`]. Boxed, for promises are few, and would make every message larger.
+    #[prost(message, boxed, tag = "4")]
+    Promise(Box<Promise>),
     /// See [`Accept`].
     #[prost(message, tag = "5")]
     Accept(Accept),

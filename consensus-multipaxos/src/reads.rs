@@ -82,6 +82,9 @@ impl MultiPaxos {
                 leased.into_iter().for_each(|request| out.reply(request, Outcome::Readable));
             }
         }
+        if leader.reads.held() == 0 {
+            return;
+        }
         if let Some(round) = leader.reads.start_round(chosen_to) {
             leader.lease_by(round, now, settings);
             for peer in &leader.progress {

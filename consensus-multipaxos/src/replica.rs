@@ -371,7 +371,7 @@ impl MultiPaxos {
             Message::PreCampaign(ask) => self.receive_pre_campaign(from, ask, out),
             Message::PreCampaignReply(reply) => self.receive_pre_campaign_reply(from, reply, out),
             Message::Prepare(prepare) => self.receive_prepare(from, prepare, out),
-            Message::Promise(promise) => self.receive_promise(from, promise, out),
+            Message::Promise(promise) => self.receive_promise(from, *promise, out),
             Message::Accept(accept) => self.receive_accept(from, accept, out),
             Message::Accepted(accepted) => self.receive_accepted(from, accepted, out),
             Message::Nack(nack) => self.receive_nack(nack, out),
@@ -414,7 +414,8 @@ impl MultiPaxos {
         let room = Vec::with_capacity(self.unsaved.len() + 1);
         let mut writes = std::mem::replace(&mut self.unsaved, room);
         if hard != self.saved {
-            writes.push(Write::Put(Record::Hard(hard)));
+            // Built in its place, and not copied there: a batch of one entry feels it.
+            writes.extend(std::iter::once_with(|| Write::Put(Record::Hard(hard))));
             self.saved = hard;
         }
         out.persist(writes);
@@ -429,13 +430,11 @@ impl MultiPaxos {
 
     /// Accepts values for consecutive slots after all that are held.
     pub(crate) fn put_all(&mut self, first: Index, ballot: Ballot, values: Vec<Payload>) {
-        let membership = &mut self.membership;
-        let accepted = |(at, value): (usize, &Payload)| {
-            membership.accepted(first + at as u64, value);
-            let pvalue = PValue { slot: first + at as u64, ballot, value: value.clone() };
-            Write::Put(Record::Accepted(pvalue))
+        let accepted = |(slot, value): (Index, &Payload)| {
+            self.membership.accepted(slot, value);
+            Write::Put(Record::Accepted(PValue { slot, ballot, value: value.clone() }))
         };
-        self.unsaved.extend(values.iter().enumerate().map(accepted));
+        self.unsaved.extend((first..).zip(&values).map(accepted));
         self.log.extend(first, ballot, values);
     }
 

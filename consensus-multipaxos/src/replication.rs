@@ -135,9 +135,18 @@ impl Inflight {
     /// by how often later ones were acknowledged: under load a loss waits for no heartbeat.
     fn acknowledge(&mut self, from: Index, to: Index) -> Option<Range<Index>> {
         let accepted = |sent: &Sent| from <= sent.to && sent.from <= to;
-        let latest = self.messages.iter().rposition(accepted)?;
-        self.messages.range_mut(..latest).for_each(|sent| sent.overtaken += 1);
-        self.forget(accepted);
+        let before = self.messages.len();
+        // Mostly what was sent first is acknowledged first.
+        while let Some(&first) = self.messages.front().filter(|sent| accepted(sent)) {
+            self.messages.pop_front();
+            self.bytes -= first.bytes;
+        }
+        if let Some(latest) = self.messages.iter().rposition(accepted) {
+            self.messages.range_mut(..latest).for_each(|sent| sent.overtaken += 1);
+            self.forget(accepted);
+        } else if self.messages.len() == before {
+            return None;
+        }
         // Whoever was sent first was overtaken most.
         let first = *self.messages.front()?;
         if first.overtaken < OVERTAKEN_LIMIT {
@@ -294,12 +303,16 @@ impl MultiPaxos {
     }
 
     /// Accepts values for consecutive slots, unless they are there.
-    fn accept_values(&mut self, first: Index, ballot: Ballot, mut values: Vec<Payload>) {
-        let held = (self.log.last() + 1).saturating_sub(first).min(values.len() as u64);
-        for (slot, value) in (first..).zip(values.drain(..held as usize)) {
-            self.accept_value(slot, ballot, value);
+    fn accept_values(&mut self, mut first: Index, ballot: Ballot, mut values: Vec<Payload>) {
+        let last = self.log.last();
+        if first <= last {
+            let held = values.len().min((last + 1 - first) as usize);
+            for value in values.drain(..held) {
+                self.accept_value(first, ballot, value);
+                first += 1;
+            }
         }
-        self.put_all(first + held, ballot, values);
+        self.put_all(first, ballot, values);
     }
 
     /// Accepts a value for a slot, unless it is there, or the slot is known chosen.
@@ -449,9 +462,7 @@ impl MultiPaxos {
         }
         assert!(to <= self.log.last(), "nothing is known chosen that the log lacks");
         let from = self.chosen_to + 1;
-        let holds_command =
-            |slot| self.log.get(slot).is_some_and(|slot| slot.value.command().is_some());
-        let has_command = (from..=to).any(holds_command);
+        let has_command = self.log.range(from..=to).any(|slot| slot.value.command().is_some());
         self.chosen_to = to;
         out.note(Event::Committed { epoch: self.promised.epoch(), from, to, has_command });
         self.enact_configurations(to, out);
@@ -470,9 +481,11 @@ impl MultiPaxos {
             && leader.has_taken_over()
         {
             leader.uncommitted_bytes -= bytes;
-            let proposals = (from..).zip(leader.window.drain(..count as usize));
-            requests
-                .extend(proposals.filter_map(|(slot, proposal)| Some((slot, proposal.request?))));
+            requests.reserve_exact(count as usize);
+            let proposals = std::iter::from_fn(|| leader.window.pop_front());
+            for (slot, proposal) in (from..=to).zip(proposals) {
+                requests.extend(proposal.request.map(|request| (slot, request)));
+            }
         }
         out.apply(from, to, requests);
         self.applied = to;

@@ -140,12 +140,12 @@ impl MultiPaxos {
             return;
         }
         let settings = &self.config.settings;
-        let Range { start, end } = settings.election_timeout_among(self.membership.latest());
-        let times = match self.config.trigger {
-            Trigger::Timeout | Trigger::Ballot => 1,
-            Trigger::Detector => FALLBACK,
+        let timeout = settings.election_timeout_among(self.membership.latest());
+        let within = match self.config.trigger {
+            Trigger::Timeout | Trigger::Ballot => timeout,
+            Trigger::Detector => timeout.start * FALLBACK..timeout.end * FALLBACK,
         };
-        out.set_timer(Timer::Election, start * times..end * times);
+        out.set_timer(Timer::Election, within);
     }
 
     /// No leader was heard of for an election timeout.

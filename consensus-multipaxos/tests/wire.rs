@@ -72,7 +72,7 @@ fn messages() -> impl Strategy<Value = Message> {
                 let from = first.saturating_sub(asked_before).max(1);
                 let ballot = higher(ballot);
                 let promise = Promise { ballot, from, values, next, chosen_to, compacted_to };
-                Message::Promise(promise)
+                Message::Promise(promise.into())
             }
         ),
         (ballots(), 1u64..1_000, prop::collection::vec(values(), 1..6), 0u64..1_000).prop_map(
@@ -210,16 +210,16 @@ fn a_promise_answers_what_was_asked() {
         compacted_to: 0,
     };
     let low = Ballot::new(1, NodeId(2));
-    refused(Message::Promise(promise(vec![pvalue(4, low)], None)));
-    refused(Message::Promise(promise(vec![pvalue(6, low), pvalue(6, low)], None)));
-    refused(Message::Promise(promise(vec![pvalue(6, low)], Some(6))));
-    refused(Message::Promise(promise(Vec::new(), Some(9))));
+    refused(Message::Promise(promise(vec![pvalue(4, low)], None).into()));
+    refused(Message::Promise(promise(vec![pvalue(6, low), pvalue(6, low)], None).into()));
+    refused(Message::Promise(promise(vec![pvalue(6, low)], Some(6)).into()));
+    refused(Message::Promise(promise(Vec::new(), Some(9)).into()));
     // Nobody accepts under a higher ballot than it promises.
-    refused(Message::Promise(promise(vec![pvalue(6, Ballot::new(4, NodeId(2)))], None)));
+    refused(Message::Promise(promise(vec![pvalue(6, Ballot::new(4, NodeId(2)))], None).into()));
     // Only chosen slots are compacted, and no value is told of them.
     let compacted = |chosen_to, compacted_to| {
         let promise = promise(vec![pvalue(6, low)], None);
-        Message::Promise(Promise { chosen_to, compacted_to, ..promise })
+        Message::Promise(Promise { chosen_to, compacted_to, ..promise }.into())
     };
     refused(compacted(4, 5));
     refused(compacted(6, 6));

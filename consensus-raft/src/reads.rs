@@ -66,6 +66,9 @@ impl Raft {
         if self.commit < leader.term_start {
             return;
         }
+        if leader.reads.held() == 0 {
+            return;
+        }
         if let Some(round) = leader.reads.start_round(self.commit) {
             if self.config.settings.leases {
                 leader.lease.sent(round, now, self.config.settings.lease());

@@ -3,7 +3,7 @@
 use consensus_core::{Epoch, Role, Status};
 use consensus_multipaxos::{
     Message, MultiPaxos, Record, Timer,
-    message::{Accepted, Nack, Promise},
+    message::{Accepted, Nack},
 };
 
 use crate::explored::{Entry, Explored, LogPromise, Renaming};
@@ -43,8 +43,8 @@ impl Explored for MultiPaxos {
     /// one is promised anyway.
     fn is_spent(message: &Message, receiver: &Status, settled: Epoch) -> bool {
         match message {
-            Message::Promise(Promise { ballot, .. }) => {
-                !(receiver.role == Role::Candidate && receiver.epoch == ballot.epoch())
+            Message::Promise(promise) => {
+                !(receiver.role == Role::Candidate && receiver.epoch == promise.ballot.epoch())
             }
             Message::Accepted(Accepted { ballot, .. }) => {
                 !(receiver.role == Role::Leader && receiver.epoch == ballot.epoch())
