@@ -1,8 +1,6 @@
 //! A cluster of one of our protocols: the runtime's part of the contract, with links and disks that
 //! take no time.
 
-use std::collections::VecDeque;
-
 use consensus_core::{
     Ask, Disk, Effect, Input, NodeId, Outbox, Protocol, RequestId, Settings, Time, Write,
 };
@@ -38,7 +36,7 @@ pub struct Ours<P: Timed> {
 
 struct Replica<P: Protocol> {
     protocol: P,
-    inbox: VecDeque<(NodeId, P::Message)>,
+    inbox: Vec<Input<P>>,
     /// Something happened since the last flush.
     worked: bool,
     /// Every batch that was persisted.
@@ -66,7 +64,7 @@ impl<P: Timed> Contestant for Ours<P> {
         let config = |node| P::configure(settings(node)).expect("the bench's settings work");
         let replicas = members().map(|node| Replica {
             protocol: P::recover(config(node), 1, Time::ZERO, Disk::empty(), &mut outbox),
-            inbox: VecDeque::new(),
+            inbox: Vec::new(),
             worked: false,
             disk: Vec::new(),
             delivered: Delivered::default(),
@@ -92,14 +90,13 @@ impl<P: Timed> Contestant for Ours<P> {
 
     fn turn(&mut self) {
         for at in 0..self.replicas.len() {
-            // What a replica sends itself meanwhile belongs to the next turn.
-            for _ in 0..self.replicas[at].inbox.len() {
-                let next = self.replicas[at].inbox.pop_front();
-                let (from, message) = next.expect("as many as were counted");
-                self.step(at, Input::Receive { from, message });
-                self.replicas[at].worked = true;
+            let Self { replicas, outbox, .. } = self;
+            let Replica { protocol, inbox, worked, .. } = &mut replicas[at];
+            *worked |= !inbox.is_empty();
+            for input in inbox.drain(..) {
+                protocol.step(Time::ZERO, input, outbox);
             }
-            if std::mem::take(&mut self.replicas[at].worked) {
+            if std::mem::take(worked) {
                 self.flush(at);
             }
         }
@@ -132,7 +129,8 @@ impl<P: Timed> Ours<P> {
             match effect {
                 Effect::Persist(batch) => self.replicas[at].disk.push(batch),
                 Effect::Send { to, message, .. } => {
-                    self.replicas[to.0 as usize - 1].inbox.push_back((from, message));
+                    let inbox = &mut self.replicas[to.0 as usize - 1].inbox;
+                    inbox.push(Input::Receive { from, message });
                 }
                 Effect::Apply(applies) => {
                     let Replica { protocol, delivered, .. } = &mut self.replicas[at];
