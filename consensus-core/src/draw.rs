@@ -3,6 +3,9 @@
 //! There is no global stream of random numbers anywhere in the house. A number is drawn from what
 //! it is *for* (the seed, the link, the how-many-th message), so that two protocols that send
 //! different messages still meet the same network.
+//!
+//! Logarithms and the like come from `libm`, which is the same code everywhere: those of `f64` are the
+//! platform's own, and no two platforms round alike.
 
 use std::{ops::Range, time::Duration};
 
@@ -35,7 +38,7 @@ impl Draw {
 
     /// A number, uniform in 0 ≤ x < 1.
     pub fn unit(self) -> f64 {
-        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+        unit(self.bits())
     }
 
     /// Whether an event of this probability happens.
@@ -56,14 +59,20 @@ impl Draw {
 
     /// A number from the standard normal distribution (Box–Muller).
     pub fn normal(self) -> f64 {
-        let radius = (-2.0 * (1.0 - self.of("radius").unit()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.of("angle").unit()).cos()
+        let bits = xxh3_128_with_seed(b"normal", self.0);
+        let radius = (-2.0 * libm::log(1.0 - unit(bits as u64))).sqrt();
+        radius * libm::cos(std::f64::consts::TAU * unit((bits >> 64) as u64))
     }
 
     /// A number from the exponential distribution of this mean.
     pub fn exponential(self, mean: f64) -> f64 {
-        -mean * (1.0 - self.unit()).ln()
+        -mean * libm::log(1.0 - self.unit())
     }
+}
+
+/// The upper 53 bits, all that an `f64` holds, as a number in 0 ≤ x < 1.
+fn unit(bits: u64) -> f64 {
+    (bits >> 11) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]
@@ -81,6 +90,16 @@ mod tests {
     fn units_are_uniform_enough() {
         let mean = (0..10_000).map(|n| Draw::new(1).at(n).unit()).sum::<f64>() / 10_000.0;
         assert!((mean - 0.5).abs() < 0.02, "{mean}");
+    }
+
+    #[test]
+    fn the_normal_distribution_has_its_mean_and_its_spread() {
+        let draws: Vec<_> = (0..10_000).map(|n| Draw::new(1).at(n).normal()).collect();
+        let mean =
+            |of: fn(f64) -> f64| draws.iter().map(|&drawn| of(drawn)).sum::<f64>() / 10_000.0;
+        assert!(mean(|x| x).abs() < 0.03 && (mean(|x| x * x) - 1.0).abs() < 0.05);
+        let beyond = draws.iter().filter(|drawn| drawn.abs() > 1.96).count();
+        assert!((430..570).contains(&beyond), "{beyond} of 10000, and 500 are expected");
     }
 
     #[test]

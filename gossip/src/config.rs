@@ -118,7 +118,7 @@ impl Config {
 
     /// How often one member sends one rumour, in a group of `present` (SWIM §4.1: λ log n).
     pub(crate) fn retransmit_limit(&self, present: usize) -> u32 {
-        let digits = ((present + 1) as f64).log10().ceil().max(1.0);
+        let digits = libm::log10((present + 1) as f64).ceil().max(1.0);
         self.retransmit_multiplier.saturating_mul(digits as u32)
     }
 }

@@ -95,14 +95,14 @@ impl Suspicion {
 /// In a group too small for K confirmations, K is the number of members who could confirm; where
 /// nobody could, waiting for it would be in vain.
 fn timeout(config: &Config, present: usize, confirmations: usize) -> Duration {
-    let scale = (present.max(1) as f64).log10().max(1.0);
+    let scale = libm::log10(present.max(1) as f64).max(1.0);
     let shortest = config.probe_interval.mul_f64(f64::from(config.suspicion_multiplier) * scale);
     let needed = config.suspicion_confirmations.min(present.saturating_sub(2));
     if confirmations >= needed {
         return shortest;
     }
     let longest = shortest.saturating_mul(config.suspicion_spread);
-    let progress = ((confirmations + 1) as f64).ln() / ((needed + 1) as f64).ln();
+    let progress = libm::log((confirmations + 1) as f64) / libm::log((needed + 1) as f64);
     longest - (longest - shortest).mul_f64(progress)
 }
 

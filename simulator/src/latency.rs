@@ -32,7 +32,7 @@ impl Latency {
             Self::Constant(duration) => *duration,
             Self::Uniform(range) => draw.duration(range),
             Self::LogNormal { median, sigma } => {
-                let nanos = median.as_nanos() as f64 * (sigma * draw.normal()).exp();
+                let nanos = median.as_nanos() as f64 * libm::exp(sigma * draw.normal());
                 Duration::from_nanos(nanos as u64)
             }
         }
