@@ -45,9 +45,14 @@ fn every_bundled_schedule_fits_clusters_of_three_and_seven() {
     for named in Schedule::names() {
         for nodes in [3, 7] {
             let schedule = Schedule::bundled(named.name).unwrap();
-            let resized = schedule.with_nodes(nodes.try_into().unwrap());
-            let run = toy::run(&resized.unwrap_or_else(|error| panic!("{error}")), 1);
-            assert!(run.toy.healthy(), "{}", named.name);
+            match schedule.with_nodes(nodes.try_into().unwrap()) {
+                Ok(resized) => assert!(toy::run(&resized, 1).toy.healthy(), "{}", named.name),
+                // With one other, a leader of three has a quorum.
+                Err(error) => {
+                    let hub = ["quorum-loss", "constrained-election"].contains(&named.name);
+                    assert!(hub && nodes == 3, "{error}");
+                }
+            }
         }
     }
 }

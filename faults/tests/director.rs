@@ -401,3 +401,22 @@ fn a_change_that_nobody_answered_lets_no_disk_be_lost() {
     assert_eq!(run(&Answer::Refused("no".into())), None);
     assert_eq!(run(&Answer::Unknown("no time".into())), Some(Missed::NoTarget));
 }
+
+#[test]
+fn partial_connectivity_is_drawn_around_whoever_leads() {
+    let schedule = schedule(
+        "[[step]]\nat = { after = \"start\" }\nfor = \"1s\"\nfault = { kind = \"partition\", shape = \"quorum-loss\", target = \"node 2\" }",
+    );
+    let mut director = Director::new(&schedule, 1, &toy::members(5));
+    director.observe(ms(0), Observation::Ready);
+    assert!(director.poll(ms(0)).is_empty(), "nobody leads");
+    elected(&mut director, ms(100), 2, 1);
+    assert!(director.poll(ms(100)).is_empty(), "the hub itself leads");
+    elected(&mut director, ms(200), 4, 2);
+    let [Effect::Links(rules)] = &effects(director.poll(ms(200)))[..] else { panic!("no links") };
+    let is_cut = |from, to| {
+        rules.rules.iter().any(|rule| (rule.from, rule.to) == (NodeId(from), NodeId(to)))
+    };
+    assert!(is_cut(4, 1) && is_cut(1, 4) && is_cut(1, 3) && !is_cut(4, 2) && !is_cut(2, 4));
+    assert_eq!(director.trials()[0].nodes, nodes(&[4, 2]), "the leader, then the hub");
+}

@@ -327,6 +327,12 @@ fn partitions_cut_what_is_there() {
         "step[1].fault.links",
         "only the shape",
     );
+    for wrong in ["leader", "minority", "all"] {
+        let target = format!("shape = \"chained\", target = \"{wrong}\"");
+        step_refused(&cut(&target), 5, "step[1].fault.target", "one other");
+    }
+    let loss = with_step(&cut("shape = \"quorum-loss\"")).replace("\n[[", "\nnodes = 3\n[[");
+    refused(&loss, 6, "step[1].fault.shape", "too small");
     let ring = with_step(&cut("shape = \"ring\"")).replace("\n[[", "\nnodes = 3\n[[");
     refused(&ring, 6, "step[1].fault.shape", "too small");
 }

@@ -196,6 +196,13 @@ fn partition_shapes_cut_what_they_are_called() {
     assert_eq!(cuts("shape = \"majority\", target = \"leader\""), [1, 1, 2, 2, 2]);
     assert_eq!(cuts("shape = \"bridge\""), [2, 2, 2, 2, 4]);
     assert_eq!(cuts("shape = \"ring\""), [2, 2, 2, 2, 2]);
+    assert_eq!(cuts("shape = \"quorum-loss\""), [1, 1, 1, 1, 4]);
+    assert_eq!(cuts("shape = \"quorum-loss\", direction = \"inbound\""), [1, 1, 1, 4, 4]);
+    assert_eq!(cuts("shape = \"quorum-loss\", direction = \"outbound\""), [1, 2, 2, 2, 4]);
+    assert_eq!(cuts("shape = \"constrained-election\""), [0, 1, 1, 1, 3]);
+    assert_eq!(cuts("shape = \"constrained-election\", direction = \"inbound\""), [1, 1, 1, 3, 4]);
+    assert_eq!(cuts("shape = \"chained\""), [3, 3, 4, 4, 4]);
+    assert_eq!(cuts("shape = \"chained\", direction = \"outbound\""), [3, 4, 4, 4, 4]);
     assert_eq!(cuts("shape = \"groups\", groups = [[1, 2], [3, 4]]"), [0, 1, 1, 1, 1]);
     assert_eq!(cuts("shape = \"links\", links = [[1, 2]]"), [3, 4, 4, 4, 4]);
 }

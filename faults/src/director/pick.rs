@@ -10,7 +10,8 @@ use crate::schedule::{Direction, Fault, Link, Partition, Shape, Target, Targets}
 /// Whom a trial hits.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Picks {
-    /// The replicas; for a partition, its first group or its bridge.
+    /// The replicas; for a partition, its first group, its bridge, or the leader with the other around
+    /// whom it is drawn.
     pub nodes: Vec<NodeId>,
     /// The links, each from one replica to another.
     pub links: Vec<(NodeId, NodeId)>,
@@ -66,11 +67,15 @@ impl Picker<'_> {
         (!chosen.is_empty()).then(|| chosen.into_iter().collect())
     }
 
+    /// Who leads. Whoever leads but was removed is about to step down.
+    fn leader(&self) -> Option<NodeId> {
+        let leader = self.view.leader().map(|reign| reign.node);
+        leader.filter(|leader| self.view.members.contains(leader))
+    }
+
     fn target(&self, target: Target, free: impl Fn(NodeId) -> bool) -> Option<Vec<NodeId>> {
         let members = &self.view.members;
-        // Whoever leads but was removed is about to step down.
-        let leader = self.view.leader().map(|reign| reign.node);
-        let leader = leader.filter(|leader| members.contains(leader));
+        let leader = self.leader();
         let count = members.len();
         match target {
             Target::Leader => leader.map(|leader| vec![leader]),
@@ -126,6 +131,9 @@ impl Picker<'_> {
     }
 
     fn partition(&self, partition: &Partition) -> Option<Picks> {
+        if partition.shape.is_around_leader() {
+            return self.around_leader(partition);
+        }
         let core = match &partition.target {
             Some(targets) => self.nodes(targets, &[])?,
             None => Vec::new(),
@@ -143,6 +151,8 @@ impl Picker<'_> {
             Shape::Majority => cut(group(majority(count))),
             Shape::Bridge => Some(self.bridge(group(1)[0])),
             Shape::Ring => Some(self.ring()),
+            // Dealt with above: they have another core.
+            Shape::QuorumLoss | Shape::ConstrainedElection | Shape::Chained => None,
             Shape::Groups => Some(self.groups(&partition.groups)),
             Shape::Links => {
                 let links = partition.links.iter();
@@ -159,6 +169,31 @@ impl Picker<'_> {
             (false, true) => direction != Direction::Outbound,
             _ => false,
         })
+    }
+
+    /// The shapes of partial connectivity; nothing while nobody leads, or while the other who is asked
+    /// for leads itself.
+    fn around_leader(&self, partition: &Partition) -> Option<Picks> {
+        let leader = self.leader()?;
+        let anybody = Targets::one(Target::OneFollower);
+        let other = self.nodes(partition.target.as_ref().unwrap_or(&anybody), &[leader])?;
+        let other = other.first().copied().filter(|&other| other != leader)?;
+        let lost = |from, to| {
+            let between = |a, b| (from, to) == (a, b) || (from, to) == (b, a);
+            let around_hub = from == other || to == other;
+            match partition.shape {
+                Shape::Chained => between(leader, other),
+                Shape::ConstrainedElection => !around_hub || between(leader, other),
+                _ => !around_hub,
+            }
+        };
+        let one_way = |from, to| match partition.direction {
+            Direction::Both => true,
+            Direction::Inbound => from != leader,
+            Direction::Outbound => to != leader,
+        };
+        let links = self.links_where(|from, to| lost(from, to) && one_way(from, to));
+        Some(Picks { nodes: vec![leader, other], links })
     }
 
     fn bridge(&self, bridge: NodeId) -> Picks {

@@ -135,13 +135,15 @@ pub struct Surge {
 pub struct Partition {
     /// Which links.
     pub shape: Shape,
-    /// Which way, seen from the first group: for `isolate`, from the target.
+    /// Which way, seen from the first group: for `isolate`, from the target; for the shapes of partial
+    /// connectivity, from the leader.
     #[serde(default)]
     pub direction: Direction,
     /// On which channel; on both if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<Channel>,
-    /// Who must be in the first group (`isolate`: who is all of it), or be the bridge.
+    /// Who must be in the first group (`isolate`: who is all of it), or be the bridge, the hub
+    /// (`quorum-loss`, `constrained-election`) or the far end (`chained`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Targets>,
     /// For `groups`: who still sees whom; who is in none sees nobody.
@@ -168,6 +170,15 @@ pub enum Shape {
     Bridge,
     /// Each sees its two neighbours alone.
     Ring,
+    /// Every link is cut but those of one hub, which does not lead. The leader still reaches the hub,
+    /// and has lost its quorum; the hub alone has one ("Omni-Paxos", EuroSys 2023, §2).
+    QuorumLoss,
+    /// The same, and the leader is cut off from the hub as well: the hub alone can be elected, unless
+    /// its log is in the way.
+    ConstrainedElection,
+    /// The leader and one other lose each other; everybody else sees both. Three replicas are then a
+    /// chain, with the leader at one end.
+    Chained,
     /// As `groups` says.
     Groups,
     /// As `links` says.
@@ -179,9 +190,20 @@ impl Shape {
     pub const fn least_nodes(self) -> usize {
         match self {
             Self::Isolate | Self::Halves | Self::Groups | Self::Links => 2,
-            Self::Minority | Self::Majority | Self::Bridge => 3,
-            Self::Ring => 4,
+            Self::Minority | Self::Majority | Self::Bridge | Self::Chained => 3,
+            // Of three, a leader with one other is a quorum, and so is any other pair.
+            Self::Ring | Self::QuorumLoss | Self::ConstrainedElection => 4,
         }
+    }
+
+    /// Whether it parts a group from everybody else.
+    pub const fn is_grouped(self) -> bool {
+        matches!(self, Self::Isolate | Self::Halves | Self::Minority | Self::Majority)
+    }
+
+    /// Whether it is drawn around whoever leads: one of the shapes of partial connectivity.
+    pub const fn is_around_leader(self) -> bool {
+        matches!(self, Self::QuorumLoss | Self::ConstrainedElection | Self::Chained)
     }
 }
 

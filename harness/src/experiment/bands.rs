@@ -54,6 +54,11 @@ fn parted(partition: &Partition, trial: &Trial) -> String {
     match (partition.shape, partition.direction) {
         (Shape::Bridge, _) => format!("partition, bridge {group}"),
         (Shape::Ring, _) => "partition, ring".to_owned(),
+        (Shape::QuorumLoss, direction) => around(trial, "quorum loss, hub", direction),
+        (Shape::ConstrainedElection, direction) => {
+            around(trial, "constrained election, hub", direction)
+        }
+        (Shape::Chained, direction) => around(trial, "chained, far end", direction),
         (Shape::Groups, _) => {
             let group =
                 |group: &Vec<u64>| listed(&group.iter().copied().map(NodeId).collect::<Vec<_>>());
@@ -65,6 +70,17 @@ fn parted(partition: &Partition, trial: &Trial) -> String {
         (_, Direction::Inbound) => format!("{group} hears nobody"),
         (_, Direction::Outbound) => format!("{group} is heard by nobody"),
     }
+}
+
+/// A shape around the leader and one other.
+fn around(trial: &Trial, words: &str, direction: Direction) -> String {
+    let other = trial.nodes.get(1).map_or_else(String::new, NodeId::to_string);
+    let way = match direction {
+        Direction::Both => "",
+        Direction::Inbound => ", the leader is deaf",
+        Direction::Outbound => ", the leader is mute",
+    };
+    format!("{words} {other}{way}")
 }
 
 fn listed(nodes: &[NodeId]) -> String {

@@ -159,15 +159,24 @@ fn partition(draw: Dice, nodes: usize) -> Fault {
         Shape::Bridge,
         Shape::Ring,
         Shape::Links,
+        Shape::QuorumLoss,
+        Shape::ConstrainedElection,
+        Shape::Chained,
     ];
     let fitting: Vec<_> = shapes.into_iter().filter(|shape| shape.least_nodes() <= nodes).collect();
     let shape = if fitting.is_empty() { Shape::Isolate } else { draw.of("shape").pick(&fitting) };
-    let grouped =
-        matches!(shape, Shape::Isolate | Shape::Halves | Shape::Minority | Shape::Majority);
     let directions = [Direction::Both, Direction::Inbound, Direction::Outbound];
-    let direction = if grouped { draw.of("direction").pick(&directions) } else { Direction::Both };
-    let target = (grouped || shape == Shape::Bridge)
-        .then(|| one_of(draw, &[Target::Leader, Target::OneFollower]));
+    let direction = match shape.is_grouped() || shape.is_around_leader() {
+        true => draw.of("direction").pick(&directions),
+        false => Direction::Both,
+    };
+    let target = if shape.is_around_leader() {
+        Some(one_of(draw, &[Target::OneFollower, Target::Stalest]))
+    } else if shape.is_grouped() || shape == Shape::Bridge {
+        Some(one_of(draw, &[Target::Leader, Target::OneFollower]))
+    } else {
+        None
+    };
     let links = if shape == Shape::Links { some_links(draw, nodes as u64) } else { Vec::new() };
     Fault::Partition(Partition {
         shape,

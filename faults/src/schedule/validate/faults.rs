@@ -148,12 +148,17 @@ fn check_partition(partition: &Partition, nodes: usize, path: &Path) -> Check {
     let Partition { shape, direction, target, groups, links, channel: _ } = partition;
     let why = format!("a cluster of {nodes} is too small for it");
     ensure(shape.least_nodes() <= nodes, &path.field("shape"), why)?;
-    let grouped =
-        matches!(shape, Shape::Isolate | Shape::Halves | Shape::Minority | Shape::Majority);
+    let directed = shape.is_grouped() || shape.is_around_leader();
     let why = "this shape works both ways";
-    ensure(grouped || *direction == Direction::Both, &path.field("direction"), why)?;
-    let targeted = grouped || *shape == Shape::Bridge;
+    ensure(directed || *direction == Direction::Both, &path.field("direction"), why)?;
+    let targeted = directed || *shape == Shape::Bridge;
     ensure(targeted || target.is_none(), &path.field("target"), "this shape has no target")?;
+    if shape.is_around_leader() {
+        let other =
+            |to: &Targets| matches!(to.0[..], [one] if one.is_one() && one != Target::Leader);
+        let why = "it is drawn around the leader and one other: name a target that is one other";
+        ensure(target.iter().all(other), &path.field("target"), why)?;
+    }
     if *shape == Shape::Isolate {
         let Some(target) = target else {
             return ensure(false, path, "`isolate` needs a `target`");
