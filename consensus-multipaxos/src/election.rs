@@ -415,7 +415,7 @@ impl MultiPaxos {
         }
         if ballot > self.promised || self.leader().is_none() {
             self.become_follower(ballot, Some(leader), out);
-            self.give_a_round(out);
+            self.give_leader_a_round(ballot, out);
             self.conclude_transfer(out);
         }
         let loyal = self.is_sticky();

@@ -77,6 +77,8 @@ pub(crate) struct Rounds {
     /// Whether a quorum-connected leader was heard of in the last round, itself perhaps; or a campaign
     /// is under way that is to have the time of a round.
     led: bool,
+    /// The ballot whose leader a round told to be none; to be heard is not enough for it to be one again.
+    given_up: Ballot,
 }
 
 impl Rounds {
@@ -243,6 +245,14 @@ impl MultiPaxos {
         self.arm_election(out);
     }
 
+    /// The leader of this ballot is heard, after nobody was known to lead. It is given a round to show what
+    /// it is, unless one has told already: a leader that hears nobody goes on being heard.
+    pub(crate) fn give_leader_a_round(&mut self, ballot: Ballot, out: &mut Out) {
+        if ballot > self.rounds.given_up {
+            self.give_a_round(out);
+        }
+    }
+
     /// Somebody campaigns, or leads by now: it is left alone until a round tells otherwise.
     pub(crate) fn give_a_round(&mut self, out: &mut Out) {
         self.rounds.led = true;
@@ -280,6 +290,9 @@ impl MultiPaxos {
         let from = self.chosen_to + 1;
         for &peer in answers.keys() {
             out.send_now(peer, Message::Learn(Learn { from }));
+        }
+        if self.leader().is_some() {
+            self.rounds.given_up = self.promised;
         }
         self.give_up_candidacy(out);
         self.doubt_transfer(out);
