@@ -10,7 +10,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use consensus_core::Consistency;
 
-use crate::tuning::{Tuning, parse_duration};
+use crate::tuning::{Tuning, parse_duration, parse_duration_range};
 
 /// A laboratory for consensus protocols: Raft and Multi-Paxos under the same failures.
 #[derive(Debug, Parser)]
@@ -41,6 +41,8 @@ pub enum Command {
     Compare(CompareArgs),
     /// Run many seeded simulations; print what failed and how to replay it.
     Sweep(SweepArgs),
+    /// Cut links for long, in virtual time, and tell which variant of which protocol recovers.
+    Recovery(RecoveryArgs),
     /// Give the verdicts on a recorded run, or on a history file.
     Check(CheckArgs),
     /// Build report.html again from run directories; several become one comparison.
@@ -232,6 +234,52 @@ pub struct SweepArgs {
     pub once: bool,
     #[command(flatten)]
     pub tuning: Tuning,
+}
+
+/// `harness recovery`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness recovery                                     every scenario, variant and election timeout
+  harness recovery --runs 3 --hold 30s                 a first look
+  harness recovery --scenarios chained --protocols multipaxos --election-timeouts 150ms..300ms
+
+Each scenario is a bundled schedule whose links stay cut for the time of --hold. Every run is simulated.
+Each cell of the table is a scenario, a variant and an election timeout, with as many runs as --runs
+says. A heartbeat is sent five times in the shortest election timeout.
+
+Exit status: 0 every verdict is ok, whoever recovers; 1 a run was not safe; 2 bad arguments.")]
+pub struct RecoveryArgs {
+    /// Which scenarios, separated by commas; all of them if not given.
+    #[arg(long, value_delimiter = ',')]
+    pub scenarios: Vec<String>,
+    /// Which protocols, separated by commas; all of them if not given.
+    #[arg(long, value_delimiter = ',')]
+    pub protocols: Vec<String>,
+    /// Which ranges of the election timeout, separated by commas.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_parser = parse_duration_range,
+        value_name = "FROM..TO",
+        default_value = "150ms..300ms,500ms..1s,2s..4s"
+    )]
+    pub election_timeouts: Vec<Range<Duration>>,
+    /// How many runs each cell has, with consecutive seeds.
+    #[arg(long, default_value_t = 10)]
+    pub runs: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// For how long the links stay cut.
+    #[arg(long, value_parser = parse_duration, default_value = "40s")]
+    pub hold: Duration,
+    /// How many simulations run side by side; as many as there are cores if not given.
+    #[arg(long)]
+    pub jobs: Option<usize>,
+    /// Where to write; by default a new folder under runs/.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// `harness check`.

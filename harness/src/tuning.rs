@@ -63,6 +63,50 @@ pub struct Tuning {
     pub options: Vec<(String, String)>,
 }
 
+impl Default for Tuning {
+    /// The protocols' own defaults.
+    fn default() -> Self {
+        let Settings {
+            node: _,
+            members: _,
+            election_timeout,
+            heartbeat_interval,
+            pre_vote,
+            check_quorum,
+            max_batch_entries,
+            max_batch_bytes,
+            max_inflight_batches,
+            max_inflight_bytes,
+            max_uncommitted_entries,
+            max_uncommitted_bytes,
+            snapshot_after_bytes,
+            retained_bytes,
+            leases,
+            max_clock_drift_ppm,
+            priorities,
+            options,
+        } = Settings::new(NodeId(1), vec![NodeId(1)]);
+        Self {
+            election_timeout,
+            heartbeat_interval,
+            pre_vote,
+            check_quorum,
+            max_batch_entries,
+            max_batch_bytes,
+            max_inflight_batches,
+            max_inflight_bytes,
+            max_uncommitted_entries,
+            max_uncommitted_bytes,
+            snapshot_after_bytes,
+            retained_bytes,
+            leases,
+            max_clock_drift_ppm,
+            priorities: priorities.into_iter().collect(),
+            options: options.into_iter().collect(),
+        }
+    }
+}
+
 impl Tuning {
     /// The parameters of one replica.
     pub fn settings(&self, node: NodeId, members: Vec<NodeId>) -> Settings {
@@ -178,7 +222,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * scale).map_err(|_| format!("'{text}' is out of range"))
 }
 
-fn parse_duration_range(text: &str) -> Result<Range<Duration>, String> {
+/// A range of durations, as in `150ms..300ms`.
+pub fn parse_duration_range(text: &str) -> Result<Range<Duration>, String> {
     let (from, to) =
         text.split_once("..").ok_or("a range is given as FROM..TO, as in 150ms..300ms")?;
     Ok(parse_duration(from)?..parse_duration(to)?)
@@ -220,6 +265,7 @@ mod tests {
         let members = vec![NodeId(1), NodeId(2), NodeId(3)];
         let settings = run.experiment.tuning.settings(NodeId(1), members.clone());
         assert_eq!(settings, Settings::new(NodeId(1), members));
+        assert_eq!(run.experiment.tuning.arguments(), Tuning::default().arguments());
     }
 
     #[test]

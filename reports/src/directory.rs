@@ -13,6 +13,7 @@ use crate::{
     html,
     plots::{self, Plot},
     record::RunRecord,
+    recovery::{self, Recovery},
     summary::Summary,
 };
 
@@ -84,6 +85,34 @@ pub fn save_comparison(
     write_plots(directory, &plots::of_comparison(records)?)?;
     write_text(&directory.join(REPORT), &page)?;
     Ok(summaries)
+}
+
+/// Writes a recovery table into a directory: `recovery.md`, `recovery.csv`, `recovery.json`,
+/// `traces.md`, the schedules, the plots, and `report.html`.
+///
+/// # Errors
+///
+/// If a file cannot be written, or a plot not drawn.
+pub fn save_recovery(recovery: &Recovery, directory: &Path) -> Result<(), ReportError> {
+    let page = html::render_recovery(recovery)?;
+    create(&directory.join("plots"))?;
+    create(&directory.join("schedules"))?;
+    write_json(&directory.join("recovery.json"), recovery)?;
+    write_text(&directory.join("recovery.csv"), &recovery::csv(recovery))?;
+    write_text(&directory.join("recovery.md"), &recovery::markdown(recovery))?;
+    write_text(&directory.join("traces.md"), &recovery::traces(recovery))?;
+    for scenario in &recovery.scenarios {
+        let name = format!("schedules/{}.toml", scenario.name);
+        write_text(&directory.join(name), &scenario.schedule)?;
+        for timeout in &recovery.election_timeouts {
+            if let Some(plot) = plots::recovery_strips(recovery, &scenario.name, timeout)? {
+                let stem = format!("{} {timeout}", scenario.name);
+                let name = stem.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+                write_text(&directory.join(format!("plots/{name}.svg")), &plot.svg)?;
+            }
+        }
+    }
+    write_text(&directory.join(REPORT), &page)
 }
 
 /// Reads a run back from its directory.

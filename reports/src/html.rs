@@ -7,10 +7,11 @@ mod figures;
 mod likeness;
 mod numbers;
 mod page;
+mod recovery;
 mod run;
 mod tables;
 
-use crate::{error::ReportError, record::RunRecord};
+use crate::{error::ReportError, record::RunRecord, recovery::Recovery};
 
 /// The report of one run. If a verdict is violated, it shows what contradicts what, and the
 /// timeline, in place of all performance.
@@ -30,6 +31,15 @@ pub fn render_run(record: &RunRecord) -> Result<String, ReportError> {
 /// be drawn.
 pub fn render_comparison(records: &[RunRecord]) -> Result<String, ReportError> {
     comparison::render(records)
+}
+
+/// The page of a recovery table.
+///
+/// # Errors
+///
+/// If a plot cannot be drawn.
+pub fn render_recovery(recovery: &Recovery) -> Result<String, ReportError> {
+    recovery::render(recovery)
 }
 
 /// Text as it may stand in HTML or XML, in attributes too.

@@ -7,6 +7,7 @@
 //! | [`record`], [`directory`] | its files, and itself from its files |
 //! | [`elections`], [`prediction`] | elections stage by stage, and what the timeouts predict of them |
 //! | [`latency`], [`availability`] | how long clients and leaders waited; goodput and gaps |
+//! | [`recovery`] | what a cluster does while links stay cut, scenario by variant |
 //! | [`statistics`] | quantiles, intervals, effects, equivalence: no more than the samples carry |
 //! | [`summary`], [`table`] | `summary.json`, and the short table at the end of a command |
 //! | [`plots`] | SVG, drawn without any system library |
@@ -26,14 +27,15 @@ pub mod plots;
 pub mod prediction;
 mod quorum;
 pub mod record;
+pub mod recovery;
 pub mod statistics;
 pub mod summary;
 pub mod table;
 pub mod verdicts;
 
-pub use directory::{load, save, save_comparison};
+pub use directory::{load, save, save_comparison, save_recovery};
 pub use error::ReportError;
-pub use html::{render_comparison, render_run};
+pub use html::{render_comparison, render_recovery, render_run};
 pub use record::{
     Clock, Counters, ElectionTiming, Expectation, FaultBand, Metadata, RunRecord, Setting,
 };

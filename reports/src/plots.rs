@@ -8,10 +8,12 @@ mod distributions;
 mod elections;
 mod frame;
 mod lanes;
+mod recovery;
 mod series;
 mod style;
 mod views;
 
+pub(crate) use recovery::strips as recovery_strips;
 pub(crate) use style::palette_css;
 
 use crate::{

@@ -5,6 +5,7 @@ mod client;
 mod compare;
 mod list;
 mod members;
+mod recovery;
 mod report;
 mod run;
 mod serve;
@@ -20,6 +21,7 @@ pub fn dispatch(command: Command) -> Result<bool> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Sweep(arguments) => sweep::sweep(&arguments),
+        Command::Recovery(arguments) => recovery::recovery(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Report(arguments) => report::report(&arguments),
         Command::Schedules(arguments) => list::schedules(&arguments),
