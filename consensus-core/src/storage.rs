@@ -13,7 +13,8 @@ pub use memory::{MemoryDisk, MemoryStorage};
 
 /// A backend: takes batches of writes in order, and makes them durable on demand.
 ///
-/// One thread owns it. A crash keeps a prefix of the batches that were not yet synced, each whole
+/// Snapshots are not among what it takes: each driver keeps them beside the log, for a large one must
+/// hold up no entry. One thread owns it. A crash keeps a prefix of the batches that were not yet synced, each whole
 /// or not at all. Every backend passes the [conformance suite](conformance).
 pub trait Storage<R: Record>: Send {
     /// Reads everything back. Cuts a torn tail; refuses a damaged middle with
@@ -33,17 +34,7 @@ pub trait Storage<R: Record>: Send {
     /// were still there (Rebello et al., "Can Applications Recover from fsync Failures?", 2020).
     fn sync(&mut self) -> Result<Ticket, StorageError>;
 
-    /// Stores a snapshot; durable on return.
-    fn save_snapshot(
-        &mut self,
-        meta: &SnapshotMeta,
-        from: &mut dyn io::Read,
-    ) -> Result<(), StorageError>;
-
-    /// Opens a snapshot for reading.
-    fn open_snapshot(&self, meta: &SnapshotMeta) -> Result<Box<dyn io::Read + Send>, StorageError>;
-
-    /// Frees space that is no longer needed, for about this long; says whether more is left.
+    /// Frees space that is no longer needed, snapshots that the base supersedes among it, for about this long; says whether more is left.
     fn reclaim(&mut self, budget: Duration) -> Result<bool, StorageError>;
 
     /// What a sync is worth here; printed with every result.

@@ -1,14 +1,12 @@
 //! Storage in memory: for the simulator, and for runs that measure everything but the disk.
 
 use std::{
-    collections::BTreeMap,
-    io,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
 use super::{Durability, Storage, StorageError, Ticket};
-use crate::record::{Disk, Record, SnapshotMeta, Write};
+use crate::record::{Disk, Record, Write};
 
 /// A disk in memory, with the one crash rule of the house: a crash keeps a prefix of the batches
 /// that were not synced, each whole or not at all.
@@ -16,12 +14,11 @@ use crate::record::{Disk, Record, SnapshotMeta, Write};
 pub struct MemoryDisk<R> {
     durable: Disk<R>,
     unsynced: Vec<Vec<Write<R>>>,
-    snapshots: BTreeMap<SnapshotMeta, Vec<u8>>,
 }
 
 impl<R: Record> Default for MemoryDisk<R> {
     fn default() -> Self {
-        Self { durable: Disk::empty(), unsynced: Vec::new(), snapshots: BTreeMap::new() }
+        Self { durable: Disk::empty(), unsynced: Vec::new() }
     }
 }
 
@@ -118,31 +115,7 @@ impl<R: Record> Storage<R> for MemoryStorage<R> {
         Ok(Ticket(self.taken))
     }
 
-    fn save_snapshot(
-        &mut self,
-        meta: &SnapshotMeta,
-        from: &mut dyn io::Read,
-    ) -> Result<(), StorageError> {
-        let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes)
-            .map_err(|source| StorageError::Io { action: "read the snapshot".into(), source })?;
-        self.disk().snapshots.insert(meta.clone(), bytes);
-        Ok(())
-    }
-
-    fn open_snapshot(&self, meta: &SnapshotMeta) -> Result<Box<dyn io::Read + Send>, StorageError> {
-        match self.disk().snapshots.get(meta) {
-            Some(bytes) => Ok(Box::new(io::Cursor::new(bytes.clone()))),
-            None => Err(StorageError::NoSnapshot(meta.clone())),
-        }
-    }
-
     fn reclaim(&mut self, _budget: Duration) -> Result<bool, StorageError> {
-        let mut disk = self.disk();
-        let MemoryDisk { durable, snapshots, .. } = &mut *disk;
-        if let Some(base) = &durable.base {
-            snapshots.retain(|meta, _| meta.index >= base.index);
-        }
         Ok(false)
     }
 

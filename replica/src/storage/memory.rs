@@ -1,6 +1,6 @@
 //! A log in memory whose snapshots overflow into files, so that memory holds the state once.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use consensus_core::{
     Disk, Record, SnapshotMeta, Write,
@@ -53,18 +53,6 @@ impl<R: Record> Storage<R> for MemoryLog<R> {
         self.entries.sync()
     }
 
-    fn save_snapshot(
-        &mut self,
-        meta: &SnapshotMeta,
-        from: &mut dyn io::Read,
-    ) -> Result<(), StorageError> {
-        self.snapshots.save(meta, |to| io::copy(from, to).map(drop)).map(drop)
-    }
-
-    fn open_snapshot(&self, meta: &SnapshotMeta) -> Result<Box<dyn io::Read + Send>, StorageError> {
-        self.snapshots.whole(meta)?.content()
-    }
-
     fn reclaim(&mut self, _budget: Duration) -> Result<bool, StorageError> {
         self.base.as_ref().map_or(Ok(()), |base| self.snapshots.reclaim(base))?;
         Ok(false)
@@ -89,16 +77,17 @@ mod tests {
         let mut log = MemoryLog::<TestRecord>::open(place.path().to_owned()).unwrap();
         let meta = |index| SnapshotMeta { index, ..SnapshotMeta::default() };
         for index in [3, 5] {
-            log.save_snapshot(&meta(index), &mut &b"state"[..]).unwrap();
+            log.snapshots().save(&meta(index), |to| to.write_all(b"state")).unwrap();
         }
         log.reclaim(Duration::ZERO).unwrap();
-        assert!(log.open_snapshot(&meta(3)).is_ok(), "no base, nothing to remove");
+        assert!(log.snapshots().whole(&meta(3)).is_ok(), "no base, nothing to remove");
         let batch = [Write::Put(TestRecord::entry(6, "a")), Write::Base(meta(5))];
         log.append(&mut std::iter::once(&batch[..])).unwrap();
         log.reclaim(Duration::ZERO).unwrap();
-        assert!(matches!(log.open_snapshot(&meta(3)), Err(StorageError::NoSnapshot(_))));
+        assert!(matches!(log.snapshots().whole(&meta(3)), Err(StorageError::NoSnapshot(_))));
         let mut content = String::new();
-        log.open_snapshot(&meta(5)).unwrap().read_to_string(&mut content).unwrap();
+        let whole = log.snapshots().whole(&meta(5)).unwrap();
+        whole.content().unwrap().read_to_string(&mut content).unwrap();
         assert_eq!((content.as_str(), log.recover().unwrap().base), ("state", Some(meta(5))));
     }
 }

@@ -300,18 +300,6 @@ impl<R: Record> Storage<R> for SledStorage {
         Ok(Ticket(self.taken))
     }
 
-    fn save_snapshot(
-        &mut self,
-        meta: &SnapshotMeta,
-        from: &mut dyn io::Read,
-    ) -> Result<(), StorageError> {
-        self.snapshots.save(meta, |to| io::copy(from, to).map(drop)).map(drop)
-    }
-
-    fn open_snapshot(&self, meta: &SnapshotMeta) -> Result<Box<dyn io::Read + Send>, StorageError> {
-        self.snapshots.whole(meta)?.content()
-    }
-
     fn reclaim(&mut self, budget: Duration) -> Result<bool, StorageError> {
         let started = Instant::now();
         if self.durable_base != self.base {

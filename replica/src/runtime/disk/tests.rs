@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, io, thread};
 
 use consensus_core::{
-    Disk as Recovered, Index, Outbox, Payload, Settings, SnapshotMeta, Wire as _,
+    Disk as Recovered, Index, Outbox, Payload, Settings, Wire as _,
     storage::{Durability, Ticket},
 };
 use consensus_raft::{Raft, Record, record::Entry};
@@ -47,18 +47,6 @@ impl Storage<Record> for Scripted {
         self.syncs_left = self.syncs_left.checked_sub(1).ok_or_else(failed)?;
         self.log.lock().unwrap().push(Step::Synced);
         Ok(Ticket(self.taken))
-    }
-
-    fn save_snapshot(
-        &mut self,
-        _meta: &SnapshotMeta,
-        _from: &mut dyn io::Read,
-    ) -> Result<(), StorageError> {
-        Ok(())
-    }
-
-    fn open_snapshot(&self, meta: &SnapshotMeta) -> Result<Box<dyn io::Read + Send>, StorageError> {
-        Err(StorageError::NoSnapshot(meta.clone()))
     }
 
     fn reclaim(&mut self, _budget: Duration) -> Result<bool, StorageError> {

@@ -1,7 +1,10 @@
-use consensus_core::storage::conformance::{self, Backend, TestRecord};
+use std::io::Read as _;
+
+use consensus_core::storage::conformance::{self, Backend, SnapshotBackend, TestRecord};
 use tempfile::TempDir;
 
 use super::*;
+use crate::storage::snapshots::Snapshot;
 
 /// A place whose crash is a power cut: what the last sync reached the drive with is kept as a copy,
 /// and becomes all there is.
@@ -53,18 +56,6 @@ impl Storage<TestRecord> for Copied {
         Ok(ticket)
     }
 
-    fn save_snapshot(
-        &mut self,
-        meta: &SnapshotMeta,
-        from: &mut dyn io::Read,
-    ) -> Result<(), StorageError> {
-        Storage::<TestRecord>::save_snapshot(&mut self.storage, meta, from)
-    }
-
-    fn open_snapshot(&self, meta: &SnapshotMeta) -> Result<Box<dyn io::Read + Send>, StorageError> {
-        Storage::<TestRecord>::open_snapshot(&self.storage, meta)
-    }
-
     fn reclaim(&mut self, budget: Duration) -> Result<bool, StorageError> {
         Storage::<TestRecord>::reclaim(&mut self.storage, budget)
     }
@@ -89,6 +80,30 @@ impl Backend for PowerCut {
     }
 }
 
+impl SnapshotBackend for PowerCut {
+    fn save(&mut self, storage: &mut Copied, meta: &SnapshotMeta, content: &[u8]) {
+        save(&storage.storage, meta, content);
+    }
+
+    fn read(&mut self, storage: &Copied, meta: &SnapshotMeta) -> Option<Vec<u8>> {
+        read(&storage.storage, meta)
+    }
+}
+
+fn save(storage: &SledStorage, meta: &SnapshotMeta, content: &[u8]) {
+    storage.snapshots().save(meta, |to| to.write_all(content)).unwrap();
+}
+
+fn read(storage: &SledStorage, meta: &SnapshotMeta) -> Option<Vec<u8>> {
+    let mut found = Vec::new();
+    match storage.snapshots().whole(meta).and_then(Snapshot::content) {
+        Ok(mut content) => content.read_to_end(&mut found).unwrap(),
+        Err(StorageError::NoSnapshot(_)) => return None,
+        Err(error) => panic!("{error}"),
+    };
+    Some(found)
+}
+
 /// A place whose crash is a SIGKILL: what was handed to the kernel survives, the rest does not.
 struct Killed(PowerCut);
 
@@ -103,6 +118,16 @@ impl Backend for Killed {
         self.0.lives += 1;
         copy_directory(&storage.path, &self.0.path());
         drop(storage);
+    }
+}
+
+impl SnapshotBackend for Killed {
+    fn save(&mut self, storage: &mut SledStorage, meta: &SnapshotMeta, content: &[u8]) {
+        save(storage, meta, content);
+    }
+
+    fn read(&mut self, storage: &SledStorage, meta: &SnapshotMeta) -> Option<Vec<u8>> {
+        read(storage, meta)
     }
 }
 
@@ -137,11 +162,13 @@ fn recover(storage: &mut SledStorage) -> Result<Disk<TestRecord>, StorageError> 
 #[test]
 fn conforms_under_power_cuts() {
     conformance::check_all(PowerCut::new);
+    conformance::check_snapshots(PowerCut::new);
 }
 
 #[test]
 fn conforms_under_sigkill() {
     conformance::check_all(|| Killed(PowerCut::new()));
+    conformance::check_snapshots(|| Killed(PowerCut::new()));
 }
 
 #[test]
