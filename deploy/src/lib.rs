@@ -5,18 +5,10 @@
 //! stop, kill and pause replicas and how to hand them link faults; what a replica *is*, it does not
 //! know: it starts an executable with arguments, and waits until that has written its addresses.
 
+mod capabilities;
 pub mod local;
 mod process;
 
+pub use capabilities::LOCAL_CAPABILITIES;
 pub use local::{Addresses, LocalCluster, LocalSpec};
 pub use process::{Exit, LogTail};
-
-/// What a target can do to replicas, for the refusal of schedules that ask for more.
-pub fn local_capabilities() -> faults::Capabilities {
-    use faults::Kind;
-    let cannot = |kind: &Kind| {
-        matches!(kind, Kind::Reconfigure | Kind::Transfer | Kind::LostDisk)
-            || matches!(kind.keyword(), "disk" | "clock")
-    };
-    faults::Capabilities::only(Kind::ALL.into_iter().filter(|kind| !cannot(kind)))
-}

@@ -69,6 +69,8 @@ pub struct LocalCluster {
     leaving: BTreeMap<NodeId, Process>,
     paused: BTreeSet<NodeId>,
     addresses: BTreeMap<NodeId, Addresses>,
+    /// Whoever is started in these places next is found at other addresses.
+    moving: BTreeSet<NodeId>,
     /// Disks that no process has any more, with the replicas that had them.
     lost: Vec<(NodeId, PathBuf)>,
     gateway: Option<(Process, Addresses)>,
@@ -93,6 +95,7 @@ impl LocalCluster {
             leaving: BTreeMap::new(),
             paused: BTreeSet::new(),
             addresses: BTreeMap::new(),
+            moving: BTreeSet::new(),
             lost: Vec::new(),
             gateway: None,
             rules: None,
@@ -114,9 +117,21 @@ impl LocalCluster {
             if let Some(mut leaving) = self.leaving.remove(&node) {
                 end_in_peace(&mut leaving).await?;
             }
+            // Whoever moves while nobody is where it was must be there before the others ask for it.
+            let first = self.moving.contains(&node) && !self.is_anybody_in_place();
             self.spawn_replica(node)?;
+            if first {
+                let file = self.data_directory(node).join(ADDRESS_FILE);
+                let process = self.replicas.get_mut(&node).context("it was started just now")?;
+                self.addresses.insert(node, wait_for_addresses(process, &file).await?);
+            }
         }
         Ok(())
+    }
+
+    /// Whether any replica listens where the others were told that it does.
+    fn is_anybody_in_place(&self) -> bool {
+        self.replicas.keys().any(|node| !self.starting.contains(node))
     }
 
     /// Starts replicas on empty disks, each in its [place](NodeId::place): by the same command line
@@ -190,6 +205,12 @@ impl LocalCluster {
             self.starting.remove(node);
         }
         Ok(())
+    }
+
+    /// Kills replicas, if they run, and lets whoever is started in their places listen elsewhere.
+    pub async fn delete(&mut self, nodes: &[NodeId]) -> Result<()> {
+        self.moving.extend(nodes);
+        self.crash(nodes).await
     }
 
     /// Asks replicas to stop in peace. Returns at once; they are waited for when they are started
@@ -323,7 +344,8 @@ impl LocalCluster {
         arguments.extend(["--node".into(), node.place().to_string().into()]);
         arguments.extend(["--data".into(), directory.into_os_string()]);
         let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let (client, peer, gossip) = match self.addresses.get(&node) {
+        let stays = !self.moving.remove(&node);
+        let (client, peer, gossip) = match self.addresses.get(&node).filter(|_| stays) {
             Some(had) => (had.client, had.peer.unwrap_or(free), had.gossip),
             None => (free, free, free),
         };

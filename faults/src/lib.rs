@@ -11,6 +11,7 @@
 //!   and field, the bundled schedules and the [swarm](schedule::Schedule::swarm).
 //! - [`director`] turns a schedule into [`Action`]s, following what it is told of
 //!   the cluster, and remembers what it did: the [`Resolved`] schedule.
+//! - [`administrator`] says how long somebody goes on asking who was sent for a change.
 //! - [`disks`] is what is wrong with a disk: [`DiskRules`].
 //! - [`links`] is the network's bad behaviour: [`LinkRules`] and the [`LinkShim`] in each replica.
 //! - [`workload`] is the clients' load, the same for every protocol.
@@ -21,6 +22,7 @@
 //! A *step* is a line of the schedule, a *trial* one repetition of it. A schedule is *symbolic*: it
 //! says "leader". What that turned out to be is in the run's *resolved* schedule.
 
+pub mod administrator;
 pub mod director;
 pub mod disks;
 pub mod duration;

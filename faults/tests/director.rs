@@ -361,6 +361,37 @@ fn a_lost_disk_comes_back_as_somebody_new_who_takes_the_place_and_only_then_the_
 }
 
 #[test]
+fn what_is_deleted_comes_back_in_its_place_with_its_volume_or_as_somebody_new() {
+    let schedule = schedule(
+        "[[step]]\nid = \"crash\"\nat = { after = \"start\" }\nfor = \"3s\"
+         fault = { kind = \"crash\", target = \"node 2\" }
+         [[step]]\nid = \"pods\"\nat = { after = \"start\", plus = \"1s\" }\nfor = \"1s\"
+         fault = { kind = \"delete\", target = [\"node 2\", \"node 3\"] }
+         [[step]]\nat = { after = \"pods.done\", plus = \"2s\" }
+         fault = { kind = \"delete\", target = \"node 3\", volume = \"lost\" }",
+    );
+    let mut director = Director::new(&schedule, 1, &toy::members(5));
+    director.observe(ms(0), Observation::Ready);
+    assert_eq!(next(&mut director), (0, vec![Effect::Crash(nodes(&[2]))]));
+    assert_eq!(next(&mut director), (1_000, vec![Effect::Delete(nodes(&[2, 3]))]));
+    assert_eq!(next(&mut director), (2_000, vec![Effect::Start(nodes(&[3]))]));
+    assert_eq!(next(&mut director), (3_000, vec![Effect::Start(nodes(&[2]))]));
+    let change = Change::replace(NodeId(3), NodeId(103));
+    let reborn = [
+        Effect::Delete(nodes(&[3])),
+        Effect::Deploy(nodes(&[103])),
+        Effect::Reconfigure { errand: 2, change, within: None },
+    ];
+    assert_eq!(next(&mut director), (4_000, reborn[..1].to_vec()));
+    assert_eq!(next(&mut director), (4_000, reborn[1..].to_vec()));
+    director.observe(ms(5_000), Observation::Answered { errand: 2, answer: &Answer::Done });
+    while let Some(at) = director.next_wakeup().filter(|_| !director.finished()) {
+        director.poll(at);
+    }
+    assert_eq!(director.trials()[2].ended, Some(Duration::from_secs(5)));
+}
+
+#[test]
 fn who_comes_in_the_place_of_another_is_cut_off_as_that_one_was() {
     let schedule = schedule(
         "[[step]]\nid = \"cut\"\nat = { after = \"start\" }\nfor = \"9s\"

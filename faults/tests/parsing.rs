@@ -1,6 +1,9 @@
 //! A schedule that is wrong is refused before anything starts, with the file, the line, and why.
 
-use faults::{Capabilities, Kind, Schedule, schedule::Targets};
+use faults::{
+    Capabilities, Kind, Schedule,
+    schedule::{Feature, Support, Targets},
+};
 
 /// A schedule whose one step stands on lines 2 to 5.
 fn with_step(step: &str) -> String {
@@ -362,10 +365,15 @@ fn defaults_are_filled_in_and_written_out() {
 #[test]
 fn a_target_refuses_what_it_cannot_do() {
     let schedule = Schedule::bundled("unresponsive-peer").unwrap();
-    assert_eq!(schedule.unsupported_on(&Capabilities::all()), []);
-    let refused = schedule.unsupported_on(&Capabilities::only([Kind::Crash]));
+    assert_eq!(schedule.unsupported_on(Capabilities::new(|_| Support::Done("yes"))), []);
+    let refused = schedule.unsupported_on(Capabilities::new(|feature| match feature {
+        Feature::Kind(Kind::Pause) => Support::Refused("nobody may be frozen"),
+        _ => Support::Done("yes"),
+    }));
     assert_eq!(refused.len(), 2);
-    assert!(refused[0].to_string().contains("leader-freezes"), "{}", refused[0]);
+    for part in ["leader-freezes", "`pause`", "nobody may be frozen"] {
+        assert!(refused[0].to_string().contains(part), "{}", refused[0]);
+    }
 }
 
 #[test]

@@ -108,7 +108,7 @@ proptest! {
         // A change of the members ends when the cluster answers, and what is done from then on goes by
         // the members that there are: another cluster's answers come at other times.
         let asks = |step: &Step| {
-            matches!(step.fault.kind(), Kind::Reconfigure | Kind::Transfer | Kind::LostDisk)
+            step.fault.kind().changes_members() || step.fault.kind() == Kind::Transfer
         };
         prop_assume!(!schedule.steps.iter().any(asks));
         let original = toy::run(&schedule, seed);

@@ -306,6 +306,9 @@ pub struct ReportArgs {
 pub struct SchedulesArgs {
     /// Print this bundled schedule, as a start for your own.
     pub name: Option<String>,
+    /// Print what a schedule may ask for, and what each target makes of it, as Markdown.
+    #[arg(long, conflicts_with = "name")]
+    pub faults: bool,
 }
 
 /// How a cluster comes to be that a client at the command line can talk to.

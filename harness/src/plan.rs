@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Result;
 use consensus_core::{Draw, NodeId, SettingsError};
-use faults::Schedule;
+use faults::{Capabilities, Schedule};
 
 use crate::{
     cli::{ExperimentArgs, Route, StorageKind, Target},
@@ -54,11 +54,8 @@ impl Plan {
             }
             schedule.load.rate = rate;
         }
-        let capabilities = match arguments.target {
-            Target::Sim => simulator::capabilities(),
-            Target::Local => deploy::local_capabilities(),
-        };
-        if let Some(unsupported) = schedule.unsupported_on(&capabilities).first() {
+        let capabilities = capabilities(arguments.target);
+        if let Some(unsupported) = schedule.unsupported_on(capabilities).first() {
             let target = arguments.target;
             return Err(usage(format!("target {target} cannot do this schedule: {unsupported}")));
         }
@@ -105,6 +102,14 @@ impl Plan {
     /// The same plan under another seed.
     pub fn with_seed(&self, seed: u64) -> Self {
         Self { seed, ..self.clone() }
+    }
+}
+
+/// What a target can do.
+pub const fn capabilities(target: Target) -> Capabilities {
+    match target {
+        Target::Sim => simulator::CAPABILITIES,
+        Target::Local => deploy::LOCAL_CAPABILITIES,
     }
 }
 

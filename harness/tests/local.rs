@@ -66,6 +66,59 @@ fn a_short_run_of_multipaxos_by_way_of_the_gateway() {
     short_run("multipaxos", &["--via", "gateway"]);
 }
 
+/// What an administrator is sent for: a member more, another leader, and a disk's loss made good.
+const ERRANDS: &str = r#"
+name     = "errands"
+nodes    = 3
+warmup   = "500ms"
+settle   = "2s"
+patience = "60s"
+load     = { rate = 100, keys = 20, reads = 0.5, timeout = "1s" }
+
+[[step]]
+id    = "grow"
+at    = { after = "leader-elected", plus = "300ms" }
+fault = { kind = "reconfigure", add = 1 }
+
+[[step]]
+id    = "hand-over"
+at    = { after = "grow.done", plus = "300ms" }
+fault = { kind = "transfer", to = "one-follower" }
+
+[[step]]
+id    = "forget"
+at    = { after = "hand-over.done", plus = "300ms" }
+fault = { kind = "restart", target = "leader", disk = "lost" }
+for   = "300ms"
+
+[expect]
+sometimes = ["reconfigured", "handed-over", "leader-changed"]
+"#;
+
+fn errands_are_carried_out(protocol: &str) {
+    let place = Place::new();
+    let (schedule, out) = (place.file("errands.toml", ERRANDS), place.out());
+    let arguments = ["run", "--protocol", protocol, "--schedule", &schedule, "--out", &out];
+    let output = harness(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let resolved = fs::read_to_string(Path::new(&out).join("schedule.resolved.toml")).unwrap();
+    assert_eq!(resolved.matches("answer = \"done\"").count(), 3, "{resolved}");
+    for newcomer in ["added = [4]", "added = [10"] {
+        assert!(resolved.contains(newcomer), "{newcomer}: {resolved}");
+    }
+    wait_until_nobody_is_left(&place.path());
+}
+
+#[test]
+fn errands_are_carried_out_by_raft() {
+    errands_are_carried_out("raft");
+}
+
+#[test]
+fn errands_are_carried_out_by_multipaxos() {
+    errands_are_carried_out("multipaxos");
+}
+
 /// The first replica is the one that all others were told of; while it is dead, somebody else takes
 /// its ports.
 const FIRST_DIES: &str = r#"

@@ -128,6 +128,11 @@ fn an_amnesiac_of_raft_votes_only_as_somebody_else() {
     an_amnesiac_votes_only_as_somebody_else("raft");
 }
 
+#[test]
+fn an_amnesiac_of_multipaxos_votes_only_as_somebody_else() {
+    an_amnesiac_votes_only_as_somebody_else("multipaxos");
+}
+
 fn members_come_and_go(protocol: &'static str) {
     let mut cluster = Cluster::start(protocol);
     cluster.put(1, "before");
@@ -159,6 +164,11 @@ fn members_come_and_go(protocol: &'static str) {
 #[test]
 fn members_of_raft_come_and_go() {
     members_come_and_go("raft");
+}
+
+#[test]
+fn members_of_multipaxos_come_and_go() {
+    members_come_and_go("multipaxos");
 }
 
 /// How long writes fail to come through, one after the other, around the end of the leader.

@@ -19,6 +19,10 @@
 //! Who the voters are, the most advanced of those that answer tells; while nobody has committed
 //! anything, they are the initial members.
 //!
+//! Names of a place are taken one after the other, so whoever knows a later one, as a voter or by its
+//! disk, knows that all earlier ones are used up. Else a name could pass for unused once everybody that
+//! ever met its bearer has lost its disk too, one after the other.
+//!
 //! So a first start of a whole cluster forms one at once, but one of three needs all three to be there,
 //! and one of five needs four. A restart with its disk needs nobody.
 //!
@@ -152,12 +156,19 @@ struct Known {
     strangers: BTreeSet<(NodeId, DiskId)>,
 }
 
+impl Known {
+    /// Whether somebody is known who came in the place of this node.
+    fn has_later_life(&self, node: NodeId) -> bool {
+        self.disks.keys().any(|known| known.place() == node.place() && *known > node)
+    }
+}
+
 /// What somebody is to this replica.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Met {
     /// The one whom it knows under this name, from now on or for long.
     Known,
-    /// Somebody else is known under this name.
+    /// Somebody else is known under this name, or under a later one of its place.
     Stranger,
 }
 
@@ -189,6 +200,7 @@ impl Acquaintances {
                 }
                 return Ok(Met::Stranger);
             }
+            None if known.has_later_life(node) => return Ok(Met::Stranger),
             None => {}
         }
         let mut disks = known.disks.clone();
@@ -258,6 +270,17 @@ mod tests {
         assert_eq!(meet(&mine), Met::Known, "restarts change nothing");
         let acquaintances = Acquaintances::of(place.path()).unwrap();
         assert_eq!(acquaintances.meet(NodeId(103), &other).unwrap(), Met::Known);
+    }
+
+    #[test]
+    fn a_later_life_uses_the_earlier_names_up() {
+        let place = tempfile::tempdir().unwrap();
+        let acquaintances = Acquaintances::of(place.path()).unwrap();
+        let (first, second) = (DiskId::draw().unwrap(), DiskId::draw().unwrap());
+        assert_eq!(acquaintances.meet(NodeId(103), &second).unwrap(), Met::Known);
+        assert_eq!(acquaintances.meet(NodeId(3), &first).unwrap(), Met::Stranger);
+        assert_eq!(acquaintances.meet(NodeId(203), &first).unwrap(), Met::Known);
+        assert_eq!(acquaintances.meet(NodeId(4), &first).unwrap(), Met::Known, "another place");
     }
 
     #[test]

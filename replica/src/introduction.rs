@@ -242,6 +242,9 @@ fn finding(me: NodeId, initial: &[NodeId], answers: &BTreeMap<NodeId, Answer>) -
     let advanced = answers.values().filter(|answer| answer.commit > 0 && !answer.voters.is_empty());
     let told = advanced.max_by_key(|answer| answer.commit);
     let voters = told.map_or(initial, |answer| &answer.voters);
+    if voters.iter().any(|voter| voter.place() == me.place() && *voter > me) {
+        return Finding::Taken;
+    }
     let others: BTreeSet<_> = voters.iter().copied().filter(|&voter| voter != me).collect();
     let remembering = others.iter().filter(|other| answers.contains_key(other)).count();
     match others.is_empty() || remembering >= majority(others.len()) {
@@ -307,6 +310,13 @@ mod tests {
         let new = |node| (node, answer(false, &[1, 2, 3, 4, 5], 0));
         let taken = (5, answer(true, &[1, 2, 3, 4, 5], 9));
         assert_eq!(found(1, &[new(2), new(3), new(4), taken]), Finding::Taken);
+    }
+
+    #[test]
+    fn a_later_life_that_votes_has_used_the_name_up() {
+        let knows = |node| (node, answer(false, &[101, 102, 103], 9));
+        assert_eq!(found(2, &[knows(101), knows(103)]), Finding::Taken);
+        assert_eq!(found(102, &[knows(101), knows(103)]), Finding::Own);
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! Those who ask for other members and other leaders, and do not give up at the first refusal.
 //!
-//! An administrator knows the places and nothing else: it looks for the leader as a client does. A
-//! change that may have been made, for all it knows, it asks for again: if it then hears that there
-//! is nothing to change any more, the change is done.
+//! An administrator knows the places and nothing else: it looks for the leader as a client does. What
+//! it makes of each answer is the same on every target ([`Persistence`]).
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use consensus_core::{Ask, ChangeError, Draw, NodeId, Protocol, Refusal, Time};
-use faults::{Answer as Settled, director::TrialKey};
+use consensus_core::{Ask, Draw, NodeId, Protocol, Time};
+use faults::{
+    Answer as Settled,
+    administrator::{Ground, Heard, Next, Persistence, Whom},
+    director::TrialKey,
+};
 
 use crate::{
     client::ClientModel,
@@ -46,17 +49,8 @@ struct Administrator {
     asked: NodeId,
     /// The number of the current try.
     tries: u64,
-    /// Whether a try may have been done for all it knows.
-    ambiguous: bool,
-    trouble: String,
+    persistence: Persistence,
     over: bool,
-}
-
-/// What to do after a try.
-enum Next {
-    Settle(Settled),
-    /// Ask this place, or the next one if none is named, after a while.
-    Again(Option<NodeId>),
 }
 
 impl Administrators {
@@ -83,15 +77,11 @@ impl Administrators {
     ) {
         let number = self.at_work.len();
         let asked = NodeId(1 + self.draw.at(number as u64).of("first").below(self.places));
-        let trouble = "there was no time to ask".to_owned();
-        self.at_work.push(Administrator {
-            errand,
-            asked,
-            tries: 0,
-            ambiguous: false,
-            trouble,
-            over: false,
-        });
+        let persistence = match errand.deadline {
+            Some(_) => Persistence::bounded(),
+            None => Persistence::endless(),
+        };
+        self.at_work.push(Administrator { errand, asked, tries: 0, persistence, over: false });
         self.ask(now, number, around);
     }
 
@@ -107,12 +97,12 @@ impl Administrators {
         if administrator.over || event.attempt().number != administrator.tries {
             return;
         }
-        let next = match event {
+        let heard = match event {
             ClientEvent::Retry(_) => return self.ask(now, number, around),
-            ClientEvent::Impatient(_) => administrator.doubt("no answer came in time"),
-            ClientEvent::Answer(_, answer) => administrator.hear(answer),
+            ClientEvent::Impatient(_) => Heard::Unknown("no answer came in time".to_owned()),
+            ClientEvent::Answer(_, answer) => heard(answer),
         };
-        match next {
+        match administrator.persistence.hear(heard) {
             Next::Settle(answer) => self.settle(number, answer),
             Next::Again(whom) => self.wait(now, number, whom, around),
         }
@@ -121,11 +111,7 @@ impl Administrators {
     fn ask<P: Protocol>(&mut self, now: Time, number: usize, around: &mut Surroundings<P>) {
         let administrator = &mut self.at_work[number];
         if administrator.errand.deadline.is_some_and(|deadline| now >= deadline) {
-            let trouble = administrator.trouble.clone();
-            let answer = match administrator.ambiguous {
-                true => Settled::Unknown(trouble),
-                false => Settled::Refused(trouble),
-            };
+            let answer = administrator.persistence.out_of_time();
             return self.settle(number, answer);
         }
         administrator.tries += 1;
@@ -144,12 +130,15 @@ impl Administrators {
         &mut self,
         now: Time,
         number: usize,
-        whom: Option<NodeId>,
+        whom: Whom,
         around: &mut Surroundings<P>,
     ) {
         let administrator = &mut self.at_work[number];
-        let next = NodeId(1 + administrator.asked.0 % self.places);
-        administrator.asked = whom.map_or(next, NodeId::place);
+        match whom {
+            Whom::Same => {}
+            Whom::Another => administrator.asked = NodeId(1 + administrator.asked.0 % self.places),
+            Whom::Node(node) => administrator.asked = node.place(),
+        }
         let longest = self.model.longest_backoff;
         let draw = self.draw.at(number as u64).of("backoff").at(administrator.tries);
         let until = now + draw.duration(&(longest / 2..longest));
@@ -167,50 +156,22 @@ impl Administrator {
     const fn attempt(&self, number: usize) -> Attempt {
         Attempt { by: Asker::Administrator(number), number: self.tries }
     }
+}
 
-    fn hear(&mut self, answer: Answer) -> Next {
-        match answer {
-            Answer::Done => Next::Settle(Settled::Done),
-            Answer::Refused(why) => self.refused(&why),
-            Answer::Unreachable => self.again("nobody listened", None),
-            Answer::Unknown => self.doubt("leadership was lost"),
-            Answer::Reset => self.doubt("the connection broke"),
-            Answer::Applied(_) | Answer::Read(_) => {
-                unreachable!("what is asked for is neither a command nor a read")
-            }
+/// What an answer says.
+fn heard(answer: Answer) -> Heard {
+    let why = match answer {
+        Answer::Done => return Heard::Done,
+        Answer::Refused(why) => return Heard::refused(&why),
+        Answer::Unreachable => {
+            let why = "nobody listened".to_owned();
+            return Heard::Refused { ground: Ground::Elsewhere(None), why };
         }
-    }
-
-    fn refused(&mut self, why: &Refusal) -> Next {
-        let words = why.to_string();
-        match why {
-            Refusal::NotLeader { leader } => self.again(&words, *leader),
-            Refusal::Overloaded | Refusal::ChangeUnderWay(_) => {
-                self.again(&words, Some(self.asked))
-            }
-            Refusal::Transferring(next) => self.again(&words, Some(*next)),
-            // What a try whose answer was lost has done cannot be done again.
-            Refusal::BadChange(ChangeError::Nothing | ChangeError::NoMember(_))
-                if self.ambiguous =>
-            {
-                Next::Settle(Settled::Done)
-            }
-            Refusal::NotCaughtUp(_) if self.errand.deadline.is_none() => {
-                self.again(&words, Some(self.asked))
-            }
-            Refusal::NotTransferred(_) if self.ambiguous => Next::Settle(Settled::Unknown(words)),
-            _ => Next::Settle(Settled::Refused(words)),
+        Answer::Unknown => "leadership was lost",
+        Answer::Reset => "the connection broke",
+        Answer::Applied(_) | Answer::Read(_) => {
+            unreachable!("what is asked for is neither a command nor a read")
         }
-    }
-
-    /// The try may have been done.
-    fn doubt(&mut self, why: &str) -> Next {
-        self.ambiguous = true;
-        self.again(why, None)
-    }
-
-    fn again(&mut self, why: &str, whom: Option<NodeId>) -> Next {
-        why.clone_into(&mut self.trouble);
-        Next::Again(whom)
-    }
+    };
+    Heard::Unknown(why.to_owned())
 }

@@ -39,6 +39,7 @@
 //! leaves behind, and `digest` its fingerprint.
 
 mod administrators;
+mod capabilities;
 mod client;
 mod clients;
 mod clock;
@@ -62,6 +63,7 @@ mod toy;
 mod vary;
 mod world;
 
+pub use capabilities::CAPABILITIES;
 pub use client::ClientModel;
 pub use clock::ClockModel;
 pub use config::{ProcessorModel, SimulationConfig, SimulationError};
@@ -72,10 +74,3 @@ pub use network::{NetworkModel, WireMode};
 pub use recording::{Counters, FinalState, Recording, Struck};
 pub use run::{run, run_on};
 pub use snapshots::SnapshotModel;
-
-/// What can be done to simulated replicas, for the refusal of schedules that ask for more.
-pub fn capabilities() -> faults::Capabilities {
-    use faults::Kind;
-    let cannot = |kind: &Kind| matches!(kind.keyword(), "disk" | "clock");
-    faults::Capabilities::only(Kind::ALL.into_iter().filter(|kind| !cannot(kind)))
-}

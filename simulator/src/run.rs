@@ -166,7 +166,8 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
     fn carry_out(&mut self, action: Action) {
         let now = self.world.now();
         match &action.effect {
-            Effect::Crash(nodes) => {
+            // There are no addresses here.
+            Effect::Crash(nodes) | Effect::Delete(nodes) => {
                 for &node in nodes {
                     self.world.crash(node);
                     self.director.observe(now, Observation::Down { node });

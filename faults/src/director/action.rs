@@ -100,6 +100,9 @@ pub enum Phase {
 pub enum Effect {
     /// Kill the processes (SIGKILL); they run, or are paused.
     Crash(Vec<NodeId>),
+    /// Kill the processes, if they run, as [`Crash`](Self::Crash) does; whoever is started in their
+    /// places next is found at other addresses.
+    Delete(Vec<NodeId>),
     /// Stop the processes in an orderly way; they run, or are paused: then let them run first.
     Stop(Vec<NodeId>),
     /// Start the processes again, with the disks they had.
@@ -180,6 +183,7 @@ impl Effect {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Crash(_) => "crash",
+            Self::Delete(_) => "delete",
             Self::Stop(_) => "stop",
             Self::Start(_) => "start",
             Self::Pause(_) => "pause",

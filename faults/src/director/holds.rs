@@ -17,6 +17,7 @@ pub type TrialKey = usize;
 pub(super) enum Manner {
     Kill,
     Stop,
+    Delete,
 }
 
 /// What holds each replica, and what was done about it so far.
@@ -56,7 +57,7 @@ impl Holds {
         let fresh = self.which(|node| !node.down && !node.down_for.is_empty());
         // A frozen process cannot stop in an orderly way, but it can be killed.
         let frozen = match manner {
-            Manner::Kill => Vec::new(),
+            Manner::Kill | Manner::Delete => Vec::new(),
             Manner::Stop => intersection(&fresh, &self.which(|node| node.frozen)),
         };
         self.each(&fresh, |node| {
@@ -64,10 +65,14 @@ impl Holds {
             node.frozen = false;
         });
         let bring_down = match manner {
-            Manner::Kill => Effect::Crash,
-            Manner::Stop => Effect::Stop,
+            Manner::Kill => said(fresh, Effect::Crash),
+            Manner::Stop => said(fresh, Effect::Stop),
+            // Of whoever is down already, the place is deleted all the same.
+            Manner::Delete => {
+                said(self.which(|node| node.down_for.contains(&trial)), Effect::Delete)
+            }
         };
-        said(frozen, Effect::Resume).chain(said(fresh, bring_down)).collect()
+        said(frozen, Effect::Resume).chain(bring_down).collect()
     }
 
     /// Takes note that a replica ended, unless it was brought down: a trial made it end by itself,

@@ -42,6 +42,7 @@ impl Picker<'_> {
             Fault::Link(link) => self.link(link),
             Fault::Crash(_)
             | Fault::Restart(_)
+            | Fault::Delete(_)
             | Fault::Pause(_)
             | Fault::Slow(_)
             | Fault::Disk(_)

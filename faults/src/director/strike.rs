@@ -95,12 +95,16 @@ impl Director {
     }
 
     fn strike(&mut self, key: TrialKey, step: usize, nodes: &[NodeId], now: Time) -> Vec<Effect> {
-        match self.schedule.steps[step].fault.clone() {
-            Fault::Crash(_) => self.bring_down(key, nodes, Manner::Kill),
+        let fault = self.schedule.steps[step].fault.clone();
+        if fault.kind().loses_disk() {
+            self.expect_rebirth(key, step, now);
+        }
+        match fault {
             Fault::Restart(Restart { disk: Fate::Kept, .. }) => {
                 self.bring_down(key, nodes, Manner::Stop)
             }
-            Fault::Restart(Restart { disk: Fate::Lost, .. }) => self.lose_disks(key, step, now),
+            Fault::Crash(_) | Fault::Restart(_) => self.bring_down(key, nodes, Manner::Kill),
+            Fault::Delete(_) => self.bring_down(key, nodes, Manner::Delete),
             Fault::Pause(_) => self.holds.hold_frozen(key, nodes),
             Fault::Slow(slow) => {
                 self.set_beat(key, Beat { at: now + frozen_part(&slow), frozen: true });
@@ -112,7 +116,7 @@ impl Director {
             Fault::Reconfigure(_) => self.reconfigure(key),
             Fault::Transfer(_) => self.transfer(key),
             Fault::Disk(Disk { effect: Ailment::Rot, .. }) => {
-                let mut effects = self.lose_disks(key, step, now);
+                let mut effects = self.bring_down(key, nodes, Manner::Kill);
                 effects.push(Effect::Damage(nodes.to_vec()));
                 effects
             }
@@ -124,15 +128,14 @@ impl Director {
         }
     }
 
-    /// Kills replicas for good; others come in their places when the step's `for` is over.
-    fn lose_disks(&mut self, key: TrialKey, step: usize, now: Time) -> Vec<Effect> {
+    /// Replicas lose their disks, and are gone for good: others come in their places when the step's
+    /// `for` is over.
+    fn expect_rebirth(&mut self, key: TrialKey, step: usize, now: Time) {
         let lasts = self.schedule.steps[step].lasts.unwrap_or_default();
         if let Some(running) = self.running.iter_mut().find(|running| running.key == key) {
             running.rebirth = Some(now + lasts);
         }
-        let nodes = self.trials[key].nodes.clone();
-        self.lost.extend(nodes.iter().copied());
-        self.bring_down(key, &nodes, Manner::Kill)
+        self.lost.extend(self.trials[key].nodes.iter().copied());
     }
 
     fn bring_down(&mut self, key: TrialKey, nodes: &[NodeId], manner: Manner) -> Vec<Effect> {
@@ -151,10 +154,10 @@ impl Director {
         let Running { step, late, ends, .. } = self.running.remove(position);
         self.trials[key].ended = Some(self.offset(now));
         let nodes = self.trials[key].nodes.clone();
-        let effects = match self.schedule.steps[step].fault {
-            Fault::Crash(_) => self.bring_up(&[key], &nodes, now),
-            Fault::Restart(Restart { disk: Fate::Lost, .. })
-            | Fault::Disk(Disk { effect: Ailment::Rot, .. }) => Vec::new(),
+        let effects = match &self.schedule.steps[step].fault {
+            // Somebody else has come in the place already.
+            fault if fault.kind().loses_disk() => Vec::new(),
+            Fault::Crash(_) | Fault::Delete(_) => self.bring_up(&[key], &nodes, now),
             Fault::Disk(_) => {
                 let mut effects = self.disk_rules(&nodes);
                 effects.extend(self.bring_up(&[key], &nodes, now));
@@ -162,7 +165,7 @@ impl Director {
             }
             Fault::Clock(Clock { jump: Some(_), .. }) => Vec::new(),
             Fault::Clock(_) => self.clock_rates(&nodes),
-            Fault::Restart(Restart { disk: Fate::Kept, .. }) => {
+            Fault::Restart(_) => {
                 let undone = self.endless();
                 self.bring_up(&[&undone[..], &[key]].concat(), &nodes, now)
             }

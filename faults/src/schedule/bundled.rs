@@ -24,7 +24,7 @@ macro_rules! bundled {
     };
 }
 
-const BUNDLED: [Named; 19] = bundled! {
+const BUNDLED: [Named; 20] = bundled! {
     "leader-crash": "the leader is killed ten times and brought back",
     "leader-isolation": "the leader is cut off, hearing nobody yet heard by all, ten times",
     "minority-partition": "a minority with the leader is cut off from the majority",
@@ -42,6 +42,7 @@ const BUNDLED: [Named; 19] = bundled! {
     "grow-and-shrink": "three become five and three again, under load; the leader itself is among those who leave",
     "hand-over": "leadership is handed over ten times, and once to somebody who cannot hear of it",
     "amnesia": "disks are lost, one after the other; newcomers take the places of those who forgot",
+    "pod-churn": "nodes are deleted and come back elsewhere, one without its volume, while a variable changes",
     "the-story": "nodes deleted, network partitioned, a variable changed, everything brought back",
     "calm": "nothing happens at all: the baseline",
 };

@@ -10,7 +10,8 @@ use toml::{
 
 use super::{
     fault::{
-        Crash, Kind, Link, Partition, Pause, Put, Reconfigure, Restart, Slow, Surge, Transfer,
+        Crash, Delete, Kind, Link, Partition, Pause, Put, Reconfigure, Restart, Slow, Surge,
+        Transfer,
     },
     hardware::{Clock, Disk},
 };
@@ -152,6 +153,7 @@ fn read_by_kind(fault: &Spanned<DeValue<'_>>) -> Result<(), toml::de::Error> {
     {
         Some(Kind::Crash) => Crash::deserialize(value).map(drop),
         Some(Kind::Restart | Kind::LostDisk) => Restart::deserialize(value).map(drop),
+        Some(Kind::Delete | Kind::LostVolume) => Delete::deserialize(value).map(drop),
         Some(Kind::Pause) => Pause::deserialize(value).map(drop),
         Some(Kind::Slow) => Slow::deserialize(value).map(drop),
         Some(Kind::Load) => Surge::deserialize(value).map(drop),

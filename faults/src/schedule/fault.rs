@@ -1,6 +1,6 @@
 //! What can be done to a cluster.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,8 @@ pub enum Fault {
     Crash(Crash),
     /// Processes are stopped in an orderly way and started again; or killed, and their disks lost.
     Restart(Restart),
+    /// Processes are killed, and others take their places, elsewhere.
+    Delete(Delete),
     /// Processes are frozen: unresponsive, not dead.
     Pause(Pause),
     /// Processes are slowed to a crawl.
@@ -88,6 +90,22 @@ impl Fate {
     fn is_kept(&self) -> bool {
         *self == Self::Kept
     }
+}
+
+/// What becomes of a pod that is deleted: the process is killed without grace, and after the step's
+/// `for` (at once without it) a new one is started in its place, at another address. The others find
+/// it by its name, and by its incarnation, through gossip.
+///
+/// With `volume = "lost"` its disk is gone besides, and what holds for a [`Restart`] with a lost disk
+/// holds for it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delete {
+    /// Who; all of them at the same instant.
+    pub target: Targets,
+    /// What becomes of the disk.
+    #[serde(default, skip_serializing_if = "Fate::is_kept")]
+    pub volume: Fate,
 }
 
 /// SIGSTOP: the process holds its connections and answers nothing, then goes on as if no time had
@@ -186,6 +204,55 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Isolate,
+        Self::Halves,
+        Self::Minority,
+        Self::Majority,
+        Self::Bridge,
+        Self::Ring,
+        Self::QuorumLoss,
+        Self::ConstrainedElection,
+        Self::Chained,
+        Self::Groups,
+        Self::Links,
+    ];
+
+    /// Its name in a schedule.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Isolate => "isolate",
+            Self::Halves => "halves",
+            Self::Minority => "minority",
+            Self::Majority => "majority",
+            Self::Bridge => "bridge",
+            Self::Ring => "ring",
+            Self::QuorumLoss => "quorum-loss",
+            Self::ConstrainedElection => "constrained-election",
+            Self::Chained => "chained",
+            Self::Groups => "groups",
+            Self::Links => "links",
+        }
+    }
+
+    /// What it means, in a line.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Isolate => "the targets, together, from everybody else",
+            Self::Halves => "two halves, the first the smaller one",
+            Self::Minority => "a minority from a majority, the targets in the minority",
+            Self::Majority => "a majority from a minority, the targets in the majority",
+            Self::Bridge => "two halves that see one node in common",
+            Self::Ring => "each sees its two neighbours alone",
+            Self::QuorumLoss => "every link but those of one hub, which does not lead",
+            Self::ConstrainedElection => "the same, and the leader from the hub as well",
+            Self::Chained => "the leader and one other from each other",
+            Self::Groups => "named groups, of which each sees itself",
+            Self::Links => "named links, each one way",
+        }
+    }
+
     /// The fewest replicas for which it cuts anything as named.
     pub const fn least_nodes(self) -> usize {
         match self {
@@ -295,6 +362,8 @@ pub enum Kind {
     Crash,
     /// See [`Restart`].
     Restart,
+    /// See [`Delete`].
+    Delete,
     /// See [`Pause`].
     Pause,
     /// See [`Slow`].
@@ -313,6 +382,8 @@ pub enum Kind {
     Transfer,
     /// See [`Restart`], with the disk lost.
     LostDisk,
+    /// See [`Delete`], with the volume lost.
+    LostVolume,
     /// See [`Ailment::Slow`](super::Ailment::Slow).
     SlowDisk,
     /// See [`Ailment::Stall`](super::Ailment::Stall).
@@ -333,9 +404,10 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::Crash,
         Self::Restart,
+        Self::Delete,
         Self::Pause,
         Self::Slow,
         Self::Load,
@@ -345,6 +417,7 @@ impl Kind {
         Self::Reconfigure,
         Self::Transfer,
         Self::LostDisk,
+        Self::LostVolume,
         Self::SlowDisk,
         Self::StalledDisk,
         Self::DiskError,
@@ -360,6 +433,7 @@ impl Kind {
         match self {
             Self::Crash => "crash",
             Self::Restart => "restart",
+            Self::Delete => "delete",
             Self::Pause => "pause",
             Self::Slow => "slow",
             Self::Load => "load",
@@ -369,6 +443,7 @@ impl Kind {
             Self::Reconfigure => "reconfigure",
             Self::Transfer => "transfer",
             Self::LostDisk => "lost-disk",
+            Self::LostVolume => "lost-volume",
             Self::SlowDisk => "slow-disk",
             Self::StalledDisk => "stalled-disk",
             Self::DiskError => "disk-error",
@@ -384,6 +459,7 @@ impl Kind {
     pub const fn keyword(self) -> &'static str {
         match self {
             Self::LostDisk => "restart",
+            Self::LostVolume => "delete",
             Self::SlowDisk
             | Self::StalledDisk
             | Self::DiskError
@@ -397,17 +473,66 @@ impl Kind {
 
     /// Whether the cluster has other members afterwards.
     pub const fn changes_members(self) -> bool {
-        matches!(self, Self::Reconfigure | Self::LostDisk | Self::BitRot)
+        self.loses_disk() || matches!(self, Self::Reconfigure)
     }
 
     /// Whether what was promised on a disk is gone afterwards.
     pub const fn loses_disk(self) -> bool {
-        matches!(self, Self::LostDisk | Self::BitRot)
+        matches!(self, Self::LostDisk | Self::LostVolume | Self::BitRot)
     }
 
     /// Whether the disk has its replica end by itself.
     pub const fn fails_disk(self) -> bool {
         matches!(self, Self::DiskError | Self::FullDisk | Self::TornRecord)
+    }
+
+    /// What happens, in a line.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Crash => "processes are killed; disks are kept, but for what was never synced",
+            Self::Restart => "processes are stopped in an orderly way, and started again",
+            Self::Delete => {
+                "processes are killed, as when pods are deleted, and others take their places at \
+                 other addresses, with their disks"
+            }
+            Self::Pause => "processes are frozen: unresponsive, not dead",
+            Self::Slow => "processes run for a share of the time only",
+            Self::Load => "the clients offer more, or less",
+            Self::Partition => "links are cut, one way or both",
+            Self::Link => {
+                "links lose, delay, double, reorder, corrupt or throttle what they carry, one way"
+            }
+            Self::Put => "a client writes a key",
+            Self::Reconfigure => "members are added and removed, as one change",
+            Self::Transfer => "leadership is handed over",
+            Self::LostDisk => {
+                "a process is killed and its disk lost; somebody new takes its place \
+                 (`restart` with `disk = \"lost\"`)"
+            }
+            Self::LostVolume => {
+                "as `delete`, but without the disk: somebody new takes its place \
+                 (`delete` with `volume = \"lost\"`)"
+            }
+            Self::SlowDisk => "syncs take longer (`disk` with `effect = \"slow\"`)",
+            Self::StalledDisk => {
+                "no sync ends before the step does (`disk` with `effect = \"stall\"`)"
+            }
+            Self::DiskError => {
+                "the next write or sync fails with EIO, and the replica ends by itself \
+                 (`disk` with `effect = \"error\"`)"
+            }
+            Self::FullDisk => "the same with ENOSPC (`disk` with `effect = \"full\"`)",
+            Self::TornRecord => {
+                "the replica dies while it writes, and half of its last record is on the disk \
+                 (`disk` with `effect = \"torn\"`)"
+            }
+            Self::BitRot => {
+                "the replica is killed, and a bit of a record at rest flips: it must refuse to \
+                 start, and somebody new takes its place (`disk` with `effect = \"rot\"`)"
+            }
+            Self::ClockJump => "clocks jump, forward or back (`clock` with `jump`)",
+            Self::ClockRate => "clocks run too fast or too slow (`clock` with `rate`)",
+        }
     }
 
     /// Its other name in a schedule, if it has one.
@@ -432,6 +557,8 @@ impl Fault {
             Self::Crash(_) => Kind::Crash,
             Self::Restart(Restart { disk: Fate::Kept, .. }) => Kind::Restart,
             Self::Restart(Restart { disk: Fate::Lost, .. }) => Kind::LostDisk,
+            Self::Delete(Delete { volume: Fate::Kept, .. }) => Kind::Delete,
+            Self::Delete(Delete { volume: Fate::Lost, .. }) => Kind::LostVolume,
             Self::Pause(_) => Kind::Pause,
             Self::Slow(_) => Kind::Slow,
             Self::Load(_) => Kind::Load,
@@ -451,6 +578,7 @@ impl Fault {
         match self {
             Self::Crash(Crash { target })
             | Self::Restart(Restart { target, .. })
+            | Self::Delete(Delete { target, .. })
             | Self::Pause(Pause { target })
             | Self::Slow(Slow { target, .. })
             | Self::Disk(Disk { target, .. })
@@ -466,37 +594,4 @@ impl Fault {
             Self::Load(_) | Self::Put(_) => Vec::new(),
         }
     }
-}
-
-/// What a target (simulator, processes, containers, pods) can do.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Capabilities {
-    kinds: BTreeSet<Kind>,
-}
-
-impl Capabilities {
-    /// Everything.
-    pub fn all() -> Self {
-        Self::only(Kind::ALL)
-    }
-
-    /// These kinds alone.
-    pub fn only(kinds: impl IntoIterator<Item = Kind>) -> Self {
-        Self { kinds: kinds.into_iter().collect() }
-    }
-
-    /// Whether this kind is among them.
-    pub fn can(&self, kind: Kind) -> bool {
-        self.kinds.contains(&kind)
-    }
-}
-
-/// A step that a target cannot carry out.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("step `{step}`: this target cannot do `{kind}`")]
-pub struct Unsupported {
-    /// The step.
-    pub step: String,
-    /// What it asks for.
-    pub kind: Kind,
 }

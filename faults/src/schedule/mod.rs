@@ -18,6 +18,7 @@
 //! ```
 
 mod bundled;
+mod capabilities;
 mod digest;
 mod error;
 mod expect;
@@ -35,11 +36,12 @@ use std::{num::NonZeroUsize, time::Duration};
 use serde::{Deserialize, Serialize};
 
 pub use bundled::Named;
+pub use capabilities::{Capabilities, Feature, Support, Unsupported, table};
 pub use error::ScheduleError;
 pub use expect::{AfterHeal, Always, Expect, Sometimes};
 pub use fault::{
-    Capabilities, Crash, Direction, Fate, Fault, Kind, Link, Partition, Pause, Put, Reconfigure,
-    Restart, Shape, Slow, Surge, Transfer, Unsupported,
+    Crash, Delete, Direction, Fate, Fault, Kind, Link, Partition, Pause, Put, Reconfigure, Restart,
+    Shape, Slow, Surge, Transfer,
 };
 pub use hardware::{Ailment, Clock, Disk};
 pub use load::{Arrivals, Load, Mix, Mode, ReadKinds};
@@ -136,16 +138,6 @@ impl Schedule {
     /// The schedule as TOML, to be read back by [`Schedule::parse`].
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a schedule holds nothing that TOML cannot write")
-    }
-
-    /// Which steps a target with these capabilities cannot carry out; empty if it can do them all.
-    /// Such a run is refused before it starts: a fault that is skipped proves nothing.
-    pub fn unsupported_on(&self, capabilities: &Capabilities) -> Vec<Unsupported> {
-        let kinds = self.steps.iter().map(|step| (&step.id, step.fault.kind()));
-        kinds
-            .filter(|(_, kind)| !capabilities.can(*kind))
-            .map(|(id, kind)| Unsupported { step: id.clone(), kind })
-            .collect()
     }
 
     /// How many trials there are: the sum of all repetitions.

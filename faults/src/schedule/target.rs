@@ -32,21 +32,38 @@ pub enum Target {
     Node(NodeId),
 }
 
-/// The words, with what they stand for.
-const WORDS: [(&str, Target); 10] = [
-    ("leader", Target::Leader),
-    ("one-follower", Target::OneFollower),
-    ("stalest", Target::Stalest),
-    ("actor", Target::Actor),
-    ("dead", Target::Dead),
-    ("in-turn", Target::InTurn),
-    ("minority", Target::Minority),
-    ("minority-with-leader", Target::MinorityWithLeader),
-    ("majority", Target::Majority),
-    ("all", Target::All),
-];
-
 impl Target {
+    /// The words, with what they stand for; a node is written with its number.
+    pub const WORDS: [(&'static str, Self); 10] = [
+        ("leader", Self::Leader),
+        ("one-follower", Self::OneFollower),
+        ("stalest", Self::Stalest),
+        ("actor", Self::Actor),
+        ("dead", Self::Dead),
+        ("in-turn", Self::InTurn),
+        ("minority", Self::Minority),
+        ("minority-with-leader", Self::MinorityWithLeader),
+        ("majority", Self::Majority),
+        ("all", Self::All),
+    ];
+
+    /// Whom it means, in a line.
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Leader => "the leader of the newest epoch known",
+            Self::OneFollower => "a running replica that does not lead, drawn with the seed",
+            Self::Stalest => "the running replica whose commit position is the lowest",
+            Self::Actor => "the replica at which the event happened that the step waited for",
+            Self::Dead => "every replica whose process does not run",
+            Self::InTurn => "one replica after the other, trial by trial",
+            Self::Minority => "as many as the cluster can lose and still serve",
+            Self::MinorityWithLeader => "the same, the leader among them",
+            Self::Majority => "as many as the cluster cannot lose",
+            Self::All => "every replica",
+            Self::Node(_) => "this one, or who came in its place",
+        }
+    }
+
     /// The fewest replicas that a cluster must have for the target to exist.
     pub fn least_nodes(self) -> usize {
         match self {
@@ -80,7 +97,7 @@ impl FromStr for Target {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        let word = WORDS.iter().find(|(word, _)| *word == text).map(|(_, target)| *target);
+        let word = Self::WORDS.iter().find(|(word, _)| *word == text).map(|(_, target)| *target);
         let node = text.strip_prefix("node ").and_then(|number| number.trim().parse().ok());
         word.or_else(|| node.filter(|&number| number > 0).map(|number| Self::Node(NodeId(number))))
             .ok_or_else(|| TargetError(text.to_owned()))
@@ -100,7 +117,7 @@ impl fmt::Display for Target {
         match self {
             Self::Node(node) => write!(f, "node {node}"),
             other => {
-                let word = WORDS.iter().find(|(_, target)| target == other);
+                let word = Self::WORDS.iter().find(|(_, target)| target == other);
                 f.write_str(word.expect("every target but a node has its word").0)
             }
         }

@@ -215,6 +215,13 @@ impl Toy {
                     director.observe(now, Observation::Down { node });
                 }
             }
+            Effect::Delete(nodes) => {
+                for &node in nodes {
+                    self.down.insert(node);
+                    self.frozen.remove(&node);
+                    director.observe(now, Observation::Down { node });
+                }
+            }
             Effect::Start(nodes) => {
                 for &node in nodes {
                     assert!(self.down.remove(&node), "node {node} is started twice");

@@ -1,12 +1,20 @@
 //! `harness schedules` and `harness protocols`: what is bundled.
 
 use anyhow::Result;
-use faults::Schedule;
+use clap::ValueEnum as _;
+use faults::{Schedule, schedule};
 
-use crate::{cli::SchedulesArgs, plan, registry};
+use crate::{
+    cli::{SchedulesArgs, Target},
+    plan, registry,
+};
 
-/// Lists the bundled schedules, or prints one.
+/// Lists the bundled schedules, or prints one, or what any of them may ask for.
 pub fn schedules(arguments: &SchedulesArgs) -> Result<bool> {
+    if arguments.faults {
+        print!("{}", faults());
+        return Ok(true);
+    }
     match &arguments.name {
         Some(name) => {
             let named = Schedule::names().iter().find(|named| named.name == name);
@@ -34,4 +42,33 @@ pub fn protocols() -> Result<bool> {
         }
     }
     Ok(true)
+}
+
+/// What a schedule may ask for, and what each target makes of it, as Markdown.
+fn faults() -> String {
+    let named = Target::value_variants().iter().map(|target| (target.to_string(), *target));
+    let named: Vec<_> = named.collect();
+    let targets: Vec<_> =
+        named.iter().map(|(name, target)| (name.as_str(), plan::capabilities(*target))).collect();
+    format!(
+        "# Faults and targets\n\n\
+         What a step of a schedule may ask for, and what each target makes of it. A target refuses a \
+         schedule\nof which it cannot do a step, before the run: nothing is skipped. Printed by \
+         `harness schedules --faults`.\n{}",
+        schedule::table(&targets)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_table_of_faults_is_what_the_code_says() {
+        let committed = include_str!("../../../faults/FAULTS.md");
+        assert!(
+            committed == faults(),
+            "write it anew: harness schedules --faults > faults/FAULTS.md"
+        );
+    }
 }

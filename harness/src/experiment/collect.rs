@@ -48,16 +48,18 @@ pub fn collect(replicas: &[(NodeId, PathBuf)]) -> Result<Collected> {
     Ok(all)
 }
 
-/// When every replica knew committed what had been committed anywhere at that instant, and all
+/// When every member knew committed what had been committed anywhere at that instant, and all
 /// followed one leader; known to one sampling interval.
-pub fn caught_up(samples: &[Sample], since: Time, nodes: usize) -> Option<Time> {
+pub fn caught_up(samples: &[Sample], since: Time, members: &[NodeId]) -> Option<Time> {
     let target = samples.iter().filter(|sample| sample.at <= since).map(|s| s.commit).max()?;
     let mut latest = std::collections::BTreeMap::new();
-    samples.iter().filter(|sample| sample.at > since).find_map(|sample| {
+    let later = samples.iter().filter(|sample| sample.at > since);
+    later.filter(|sample| members.contains(&sample.node)).find_map(|sample| {
         latest.insert(sample.node, sample);
         let stands = |sample: &&Sample| sample.up && sample.commit >= target;
         let follows = |seen: &&Sample| seen.leader.is_some() && seen.leader == sample.leader;
-        let all = latest.values().filter(|seen| stands(seen) && follows(seen)).count() == nodes;
+        let all = latest.values().filter(|seen| stands(seen) && follows(seen)).count();
+        let all = all == members.len();
         all.then_some(sample.at)
     })
 }

@@ -1,19 +1,21 @@
 //! The target `local`: real processes on loopback, real disks, real time.
 
-use std::{collections::BTreeMap, ffi::OsString, path::Path, time::Duration};
+use std::{collections::BTreeMap, ffi::OsString, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use consensus_core::{NodeId, Time};
 use deploy::{LocalCluster, LocalSpec};
-use faults::{Action, Director, Effect, Observation};
+use faults::{Action, Answer, Director, Effect, Observation, director::TrialKey};
 use replica::{clock, http::server::Report};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
-    Raw, Recovery, collect,
+    Raw, Recovery,
+    administrators::{Administrators, Wish},
+    collect,
     load::{Completed, Load},
     progress::Progress,
     watch::{self, Heard, Ledger, News, Watch},
@@ -107,9 +109,17 @@ fn spec(plan: &Plan, protocol: &Entry, directory: &Path) -> Result<LocalSpec> {
     })
 }
 
+/// Where clients reach each replica.
+fn servers(cluster: &LocalCluster) -> BTreeMap<NodeId, SocketAddr> {
+    cluster.addresses().iter().map(|(&node, at)| (node, at.client)).collect()
+}
+
 /// A run under way.
 struct Run {
     cluster: LocalCluster,
+    administrators: Administrators,
+    /// Who votes or learns, as far as that is known.
+    members: Vec<NodeId>,
     director: Director,
     progress: Progress,
     watch: Watch,
@@ -144,6 +154,8 @@ impl Run {
         let (news_teller, news) = unbounded_channel();
         let (reports_teller, reports) = unbounded_channel();
         let run = Self {
+            administrators: Administrators::new(&servers(&cluster))?,
+            members: plan.members(),
             cluster,
             director: Director::new(&plan.schedule, plan.seed, &plan.members()),
             progress,
@@ -165,11 +177,8 @@ impl Run {
         interrupts: &Interrupts,
     ) -> Result<Raw> {
         let before = self.ledger.clone();
-        let addresses = self.cluster.addresses();
-        let servers: BTreeMap<_, _> =
-            addresses.iter().map(|(&node, at)| (node, at.client)).collect();
         let ready = clock::now();
-        let mut load = Load::start(plan, &servers, self.cluster.gateway(), ready)?;
+        let mut load = Load::start(plan, &servers(&self.cluster), self.cluster.gateway(), ready)?;
         self.director.observe(ready, Observation::Ready);
         self.progress.stage("the load runs");
         let driven = self.drive(&mut load, interrupts).await;
@@ -178,7 +187,7 @@ impl Run {
         let operations = load.finish().await;
         let mut ending = match driven {
             Err(error) => Ending::Broken(error),
-            Ok(()) => self.wait_until_agreed(plan, interrupts).await.unwrap_or_else(Ending::Broken),
+            Ok(()) => self.wait_until_agreed(interrupts).await.unwrap_or_else(Ending::Broken),
         };
         self.progress.finish();
         if let Err(error) = self.cluster.shut_down().await
@@ -191,18 +200,13 @@ impl Run {
         {
             return Err(error);
         }
-        let data: Vec<_> = plan
-            .members()
-            .into_iter()
-            .map(|node| (node, self.cluster.data_directory(node)))
-            .collect();
-        let collected = collect::collect(&data)?;
+        let collected = collect::collect(&self.cluster.data_directories())?;
         if !plan.keep_data && matches!(ending, Ending::Complete | Ending::Interrupted) {
             collect::discard(&directory.join("data"))?;
         }
         let healed = self.director.healed_at();
-        let nodes = data.len();
-        let caught_up = healed.and_then(|at| collect::caught_up(&collected.samples, at, nodes));
+        let caught_up =
+            healed.and_then(|at| collect::caught_up(&collected.samples, at, &self.members));
         Ok(Raw {
             recovery: Recovery {
                 leader: Recovery::served_after(healed, &operations),
@@ -266,16 +270,24 @@ impl Run {
         }
     }
 
-    /// Waits until all replicas hold the same, though not for ever.
-    async fn wait_until_agreed(&mut self, plan: &Plan, interrupts: &Interrupts) -> Result<Ending> {
+    /// Waits until nobody asks for a change any more and all members hold the same, though not for
+    /// ever.
+    async fn wait_until_agreed(&mut self, interrupts: &Interrupts) -> Result<Ending> {
         self.progress.stage("the replicas come to agree");
         let since = Instant::now();
-        let nodes = plan.members();
         loop {
             let interrupted = interrupts.came();
-            self.cluster.arrivals().await?;
+            self.hear_arrivals().await?;
+            if let Ok(Some((errand, answer))) =
+                timeout(LOOK_EVERY, self.administrators.settled()).await
+            {
+                self.answered(errand, &answer);
+            }
+            let nodes: Vec<_> = self.cluster.addresses().keys().copied().collect();
             let reports = self.watch.reports(self.cluster.addresses(), &nodes).await;
-            let agreed = watch::all_agree(&reports, nodes.len());
+            let members = watch::agreed(&reports);
+            let agreed = members.is_some() && self.administrators.are_idle();
+            self.members = members.unwrap_or_else(|| std::mem::take(&mut self.members));
             let told = watch::describe(&reports);
             reports.into_values().for_each(|report| self.ledger.note(report));
             match (agreed, interrupted) {
@@ -321,6 +333,9 @@ impl Run {
                 }
                 Some(completed) = load.completed() => self.acknowledged(&completed),
                 Some(report) = self.reports.recv() => self.ledger.note(report),
+                Some((errand, answer)) = self.administrators.settled() => {
+                    self.answered(errand, &answer);
+                }
                 () = sleep(wait) => {}
                 () = &mut interrupted => {
                     for action in self.director.abort(clock::now()) {
@@ -331,6 +346,10 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    fn answered(&mut self, errand: TrialKey, answer: &Answer) {
+        self.director.observe(clock::now(), Observation::Answered { errand, answer });
     }
 
     fn acknowledged(&mut self, completed: &Completed) {
@@ -349,6 +368,10 @@ impl Run {
                 self.cluster.crash(nodes).await?;
                 self.tell_down(nodes);
             }
+            Effect::Delete(nodes) => {
+                self.cluster.delete(nodes).await?;
+                self.tell_down(nodes);
+            }
             Effect::Stop(nodes) => {
                 self.cluster.stop(nodes)?;
                 self.tell_down(nodes);
@@ -359,8 +382,12 @@ impl Run {
             Effect::Links(rules) => self.cluster.set_links(rules.clone()).await?,
             Effect::LoadFactor(factor) => load.set_factor(*factor),
             Effect::Put { key, value } => load.put(key.clone(), value.clone()),
-            Effect::Deploy(_) | Effect::Reconfigure { .. } | Effect::Transfer { .. } => {
-                bail!("this target cannot change the members or the leader")
+            Effect::Deploy(nodes) => self.cluster.deploy(nodes).await?,
+            Effect::Reconfigure { errand, change, within } => {
+                self.administrators.send(*errand, Wish::Reconfigure(change.clone()), *within);
+            }
+            Effect::Transfer { errand, to, within } => {
+                self.administrators.send(*errand, Wish::Transfer(*to), Some(*within));
             }
             Effect::Disk { .. }
             | Effect::Damage(_)
@@ -379,12 +406,21 @@ impl Run {
 
     /// Takes notice of replicas that listen again, perhaps on another port.
     async fn welcome(&mut self, load: &Load) -> Result<()> {
-        for node in self.cluster.arrivals().await? {
+        for node in self.hear_arrivals().await? {
             self.director.observe(clock::now(), Observation::Up { node });
             load.locate(node, self.cluster.addresses()[&node].client);
             self.follow(node);
         }
         Ok(())
+    }
+
+    /// The replicas that listen since the last call; the administrators know them then.
+    async fn hear_arrivals(&mut self) -> Result<Vec<NodeId>> {
+        let arrived = self.cluster.arrivals().await?;
+        for &node in &arrived {
+            self.administrators.locate(node, self.cluster.addresses()[&node].client);
+        }
+        Ok(arrived)
     }
 
     /// A replica that ends by itself ends the run.

@@ -1,5 +1,6 @@
 //! One run, from a plan to a record: start, drive, collect, judge.
 
+mod administrators;
 mod bands;
 mod collect;
 mod host;

@@ -106,6 +106,13 @@ impl Progress {
     }
 
     fn begin(&mut self, at: Time, action: &Action) {
+        let what = describe(&action.effect, self.leader.map(|(node, _)| node));
+        let same = |open: &&mut OpenTrial| open.step == action.step && open.trial == action.trial;
+        if let Some(open) = self.open.as_mut().filter(same) {
+            // A trial may begin with several actions.
+            open.what = format!("{}, {what}", open.what);
+            return;
+        }
         self.tell();
         self.begun += 1;
         self.bar.set_position(u64::from(self.begun));
@@ -115,7 +122,7 @@ impl Progress {
             trial: action.trial,
             at,
             leader: self.leader,
-            what: describe(&action.effect, self.leader.map(|(node, _)| node)),
+            what,
             successor: None,
             resigned: None,
             served: None,
@@ -159,6 +166,7 @@ pub fn describe(effect: &Effect, leader: Option<NodeId>) -> String {
     };
     match effect {
         Effect::Crash(hit) => format!("{} killed", nodes(hit)),
+        Effect::Delete(hit) => format!("{} deleted", nodes(hit)),
         Effect::Stop(hit) => format!("{} stopped in peace", nodes(hit)),
         Effect::Start(hit) => format!("{} started", nodes(hit)),
         Effect::Pause(hit) => format!("{} frozen", nodes(hit)),

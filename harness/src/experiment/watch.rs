@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use consensus_core::{NodeId, history::Observed};
+use consensus_core::{NodeId, Role, Status, history::Observed};
 use deploy::Addresses;
 use faults::{
     Schedule,
@@ -150,11 +150,19 @@ pub fn all_found_each_other(reports: &BTreeMap<NodeId, Report>, nodes: usize) ->
         && matches!(leaders.iter().collect::<Vec<_>>()[..], [Some(_)])
 }
 
-/// Whether all replicas run, follow one leader, and have applied the same.
-pub fn all_agree(reports: &BTreeMap<NodeId, Report>, nodes: usize) -> bool {
-    let applied: BTreeSet<_> = reports.values().map(|report| report.applied).collect();
-    let leaders: BTreeSet<_> = reports.values().map(|report| report.status.leader).collect();
-    reports.len() == nodes && applied.len() == 1 && leaders.len() == 1 && !leaders.contains(&None)
+/// The members as the leader of the newest epoch knows them, if all of them run, follow it, have
+/// applied the same, and will stay members; `None` otherwise. Whoever is no member need not agree.
+pub fn agreed(reports: &BTreeMap<NodeId, Report>) -> Option<Vec<NodeId>> {
+    let leaders = reports.values().filter(|report| report.status.role == Role::Leader);
+    let leader = leaders.max_by_key(|report| report.status.epoch)?;
+    let Status { node, epoch, members, learners, changing, .. } = &leader.status;
+    let members: Vec<_> = members.iter().chain(learners).copied().collect();
+    let follows = |report: &Report| {
+        let status = &report.status;
+        (status.leader, status.epoch, report.applied) == (Some(*node), *epoch, leader.applied)
+    };
+    let all = members.iter().all(|member| reports.get(member).is_some_and(follows));
+    (all && !changing).then_some(members)
 }
 
 /// What replicas believe, in a line.

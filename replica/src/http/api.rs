@@ -135,6 +135,8 @@ pub enum Reason {
     Unsupported,
     /// Another change of the members is under way.
     ChangeUnderWay,
+    /// The members are so already: whoever is to come is there, or whoever is to leave is not.
+    NothingToChange,
     /// Whoever was to be added did not catch up.
     NotCaughtUp,
     /// Leadership stays where it is.
@@ -149,6 +151,7 @@ impl Reason {
             Self::NotFound => 404,
             Self::AlreadyAcknowledged
             | Self::ChangeUnderWay
+            | Self::NothingToChange
             | Self::NotCaughtUp
             | Self::NotTransferred => 409,
             Self::UnknownSession => 410,

@@ -12,7 +12,7 @@ use axum::{
 };
 use bytes::Bytes;
 use consensus_core::{
-    NodeId, Refusal, Status, Wire as _,
+    ChangeError, NodeId, Refusal, Status, Wire as _,
     kv::{Answer as KvAnswer, Query as KvQuery},
     session::{ClientCommand, Reply as SessionReply},
     storage::Durability,
@@ -238,6 +238,9 @@ fn reply(call: &Call, answer: Answer) -> Reply {
                 Refusal::Transferring(_) => Reason::NotLeader,
                 Refusal::Unsupported(_) => Reason::Unsupported,
                 Refusal::ChangeUnderWay(_) => Reason::ChangeUnderWay,
+                Refusal::BadChange(ChangeError::Nothing | ChangeError::NoMember(_)) => {
+                    Reason::NothingToChange
+                }
                 Refusal::BadChange(_) => Reason::Malformed,
                 Refusal::NotCaughtUp(_) => Reason::NotCaughtUp,
                 Refusal::NotTransferred(_) => Reason::NotTransferred,

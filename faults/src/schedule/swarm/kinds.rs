@@ -7,8 +7,9 @@ use crate::{
     duration::Delay,
     links::Channel,
     schedule::{
-        Ailment, Anchor, At, Crash, Direction, Fate, Fault, Kind, Link, Overrides, Partition,
-        Pause, Put, Reconfigure, Restart, Shape, Slow, Step, Surge, Target, Targets, Transfer,
+        Ailment, Anchor, At, Crash, Delete, Direction, Fate, Fault, Kind, Link, Overrides,
+        Partition, Pause, Put, Reconfigure, Restart, Shape, Slow, Step, Surge, Target, Targets,
+        Transfer,
     },
 };
 
@@ -27,6 +28,7 @@ pub(super) fn step(kind: Kind, draw: Dice, nodes: usize, settings: &Overrides) -
             let restart = Restart { target, disk: Fate::Kept };
             (Fault::Restart(restart), Some(draw.of("lasts").millis(1, 800)))
         }
+        Kind::Delete => (delete(draw), Some(draw.of("lasts").millis(1, 2_000))),
         Kind::Pause => {
             let words = [Target::Leader, Target::OneFollower, Target::Minority, Target::Majority];
             let fault = Fault::Pause(Pause { target: one_of(draw, &words) });
@@ -46,6 +48,11 @@ pub(super) fn step(kind: Kind, draw: Dice, nodes: usize, settings: &Overrides) -
             let words = [Target::Leader, Target::OneFollower, Target::Stalest, Target::InTurn];
             let restart = Restart { target: one_of(draw, &words), disk: Fate::Lost };
             (Fault::Restart(restart), Some(draw.of("lasts").millis(1, 1_500)))
+        }
+        Kind::LostVolume => {
+            let words = [Target::Leader, Target::OneFollower, Target::InTurn];
+            let delete = Delete { target: one_of(draw, &words), volume: Fate::Lost };
+            (Fault::Delete(delete), Some(draw.of("lasts").millis(1, 1_500)))
         }
         Kind::SlowDisk => hardware::disk(Ailment::Slow, draw),
         Kind::StalledDisk => hardware::disk(Ailment::Stall, draw),
@@ -69,6 +76,11 @@ pub(super) fn step(kind: Kind, draw: Dice, nodes: usize, settings: &Overrides) -
 
 pub(super) fn one_of(draw: Dice, words: &[Target]) -> Targets {
     Targets::one(draw.of("target").pick(words))
+}
+
+fn delete(draw: Dice) -> Fault {
+    let words = [Target::Leader, Target::OneFollower, Target::Stalest, Target::MinorityWithLeader];
+    Fault::Delete(Delete { target: one_of(draw, &words), volume: Fate::Kept })
 }
 
 fn crash(draw: Dice) -> (Fault, Option<Duration>) {

@@ -8,8 +8,8 @@ use super::{Check, ensure, probability};
 use crate::{
     duration,
     schedule::{
-        Ailment, Clock, Direction, Disk, Fate, Fault, Kind, Link, Partition, Put, Reconfigure,
-        Restart, Shape, Slow, Step, Surge, Target, Targets, Transfer, error::Path,
+        Ailment, Clock, Delete, Direction, Disk, Fate, Fault, Kind, Link, Partition, Put,
+        Reconfigure, Restart, Shape, Slow, Step, Surge, Target, Targets, Transfer, error::Path,
     },
 };
 
@@ -25,7 +25,8 @@ pub(super) fn check_length(step: &Step, path: &Path) -> Check {
             ensure(false, &field, format!("a {kind} takes as long as the cluster takes"))
         }
         (Kind::Put | Kind::ClockJump | Kind::Reconfigure | Kind::Transfer, None) => Ok(()),
-        (Kind::Crash | Kind::Restart | Kind::LostDisk | Kind::BitRot, None) => Ok(()),
+        (Kind::Crash | Kind::Restart | Kind::Delete, None) => Ok(()),
+        (kind, None) if kind.loses_disk() => Ok(()),
         (_, None) => ensure(false, path, format!("a {kind} without `for` would never be healed")),
         (_, Some(lasts)) => ensure(!lasts.is_zero(), &field, "it would be over before it began"),
     }?;
@@ -41,10 +42,13 @@ pub(super) fn check_length(step: &Step, path: &Path) -> Check {
 /// Whether the fault's own fields make sense.
 pub(super) fn check_fields(fault: &Fault, nodes: usize, path: &Path) -> Check {
     match fault {
-        Fault::Restart(Restart { disk: Fate::Kept, .. }) => Ok(()),
         Fault::Restart(Restart { target, disk: Fate::Lost }) => {
             check_loss(target, nodes, path, "disk")
         }
+        Fault::Delete(Delete { target, volume: Fate::Lost }) => {
+            check_loss(target, nodes, path, "volume")
+        }
+        Fault::Restart(_) | Fault::Delete(_) => Ok(()),
         Fault::Disk(disk) => check_disk(disk, nodes, path),
         Fault::Clock(clock) => check_clock(clock, path),
         Fault::Crash(_) | Fault::Pause(_) => Ok(()),

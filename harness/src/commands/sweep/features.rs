@@ -66,11 +66,11 @@ impl Features {
             }
         }
         for trial in raw.resolved.trials.iter().filter(|trial| trial.began.is_some()) {
-            if trial.kind == Kind::LostDisk {
+            if trial.kind.loses_disk() {
                 features.count("disks lost");
             }
             match (trial.kind, &trial.answer) {
-                (Kind::LostDisk, Some(Answer::Done)) => features.count("disks replaced"),
+                (kind, Some(Answer::Done)) if kind.loses_disk() => features.count("disks replaced"),
                 (Kind::Reconfigure, Some(Answer::Done)) => {
                     features.count("changes of members done")
                 }
