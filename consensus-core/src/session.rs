@@ -218,7 +218,11 @@ impl<M: StateMachine> Sessions<M> {
         session.last_used = index;
         if command.first_unanswered > session.first_unanswered {
             session.first_unanswered = command.first_unanswered;
-            session.replies = session.replies.split_off(&command.first_unanswered);
+            while let Some(answered) = session.replies.first_entry()
+                && *answered.key() < command.first_unanswered
+            {
+                answered.remove();
+            }
         }
         if let Some(remembered) = session.replies.get(&command.sequence) {
             return (Reply::Answered(remembered.clone()), false);

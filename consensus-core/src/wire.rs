@@ -59,6 +59,11 @@ where
         prost::Message::encode(self, buffer).expect("a Vec grows as needed");
     }
 
+    fn to_bytes(&self) -> Bytes {
+        // Measured first, so that the buffer never grows.
+        self.encode_to_vec().into()
+    }
+
     fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
         let decoded: Self = decode_bounded(bytes)?;
         decoded.validate()?;

@@ -391,6 +391,9 @@ impl Raft {
     /// figure 8). Every position is counted afresh each time.
     pub(crate) fn advance_commit(&mut self, out: &mut Outbox<Self>) {
         let Standing::Leader(leader) = &self.standing else { return };
+        if self.commit == self.log.last_index() {
+            return;
+        }
         let (me, configuration) = (self.membership.me(), self.membership.current());
         let reached = configuration.reached(|voter| leader.matched_of(voter, me));
         if reached <= self.commit || self.log.term_at(reached) != Some(self.term) {

@@ -1,28 +1,38 @@
-//! How fast virtual time passes: one simulated second of a five-replica cluster under light load.
+//! How fast virtual time passes: the simulated seconds of a five-replica cluster, gossip included, in a
+//! second of one core. Criterion calls them elements.
 
 use std::time::Duration;
 
 use consensus_core::Protocol;
 use consensus_multipaxos::MultiPaxos;
 use consensus_raft::Raft;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use faults::Schedule;
 use simulator::{SimulationConfig, run};
 
-/// Two minutes of ten operations a second: mostly heartbeats, as in a cluster at rest.
-fn at_rest() -> SimulationConfig {
-    let text = "name = 'at-rest'\nnodes = 5\nwarmup = '2m'\nsettle = '0s'\nload = { rate = 10 }";
-    let schedule = Schedule::parse("at-rest", text).expect("the schedule is well formed");
+/// Operations a second: mostly heartbeats, as in a cluster at rest; and the light load of random
+/// trouble.
+const RATES: [u32; 3] = [10, 100, 200];
+
+/// Two minutes without trouble at this rate.
+fn calm(rate: u32) -> SimulationConfig {
+    let text = format!(
+        "name = 'calm'\nnodes = 5\nwarmup = '2m'\nsettle = '0s'\nload = {{ rate = {rate} }}"
+    );
+    let schedule = Schedule::parse("calm", &text).expect("the schedule is well formed");
     SimulationConfig::new(schedule, 1)
 }
 
 fn simulate<P: Protocol>(criterion: &mut Criterion) {
-    let config = at_rest();
-    let seconds = run::<P>(&config).simulated.as_secs();
     let mut group = criterion.benchmark_group("simulated_seconds");
-    group.throughput(Throughput::Elements(seconds));
     group.sample_size(20).measurement_time(Duration::from_secs(5));
-    group.bench_function(P::NAME, |bencher| bencher.iter(|| run::<P>(&config)));
+    for rate in RATES {
+        let config = calm(rate);
+        group.throughput(Throughput::Elements(run::<P>(&config).simulated.as_secs()));
+        group.bench_function(BenchmarkId::new(P::NAME, rate), |bencher| {
+            bencher.iter(|| run::<P>(&config));
+        });
+    }
     group.finish();
 }
 

@@ -122,7 +122,7 @@ impl Administrators {
         let (to, ask) = (administrator.asked, administrator.errand.ask.clone());
         around.queue.push(impatient_at, Event::Client(ClientEvent::Impatient(attempt)));
         let arrives = now + around.network.client_delay();
-        let request = Request { attempt, ask, query: Bytes::new() };
+        let request = Box::new(Request { attempt, ask, query: Bytes::new() });
         around.queue.push(arrives, Event::Request { to, request });
     }
 

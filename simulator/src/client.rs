@@ -84,7 +84,7 @@ struct Work {
     /// Whether a try may have been done for all the client knows.
     ambiguous: bool,
     /// Why the last try came to nothing.
-    trouble: String,
+    trouble: &'static str,
 }
 
 /// What a client does next.
@@ -133,7 +133,7 @@ impl Client {
             self.sequence += 1;
         }
         let asked = self.leader;
-        let trouble = "there was no time to ask".to_owned();
+        let trouble = "there was no time to ask";
         let work = Work { task, invoked: None, asked, failures: 0, ambiguous: false, trouble };
         self.work = Some(work);
         self.ask(now, model)
@@ -211,8 +211,8 @@ impl Client {
     /// Asks whoever is believed to lead, if there is time left.
     fn ask(&mut self, now: Time, model: &ClientModel) -> Next {
         if now >= self.work().task.deadline {
-            let why = std::mem::take(&mut self.work().trouble);
-            return self.give_up(now, &why);
+            let why = self.work().trouble;
+            return self.give_up(now, why);
         }
         self.tries += 1;
         let asked = self.whom_to_ask();
@@ -276,14 +276,14 @@ impl Client {
     }
 
     /// The try may have been done: asks somebody else.
-    fn doubt(&mut self, now: Time, why: &str, model: &ClientModel) -> Next {
+    fn doubt(&mut self, now: Time, why: &'static str, model: &ClientModel) -> Next {
         // Opening a session twice does no harm: one of them is never used.
         let work = self.work();
         work.ambiguous |= work.invoked.is_some();
         self.fail_over(now, why, model)
     }
 
-    fn fail_over(&mut self, now: Time, why: &str, model: &ClientModel) -> Next {
+    fn fail_over(&mut self, now: Time, why: &'static str, model: &ClientModel) -> Next {
         // Whoever serves a read that anybody serves need not have been thought the leader.
         if !self.asks_anybody() {
             let asked = self.work().asked;
@@ -293,10 +293,10 @@ impl Client {
     }
 
     /// The try came to nothing: backs off.
-    fn fail(&mut self, now: Time, why: &str, model: &ClientModel) -> Next {
+    fn fail(&mut self, now: Time, why: &'static str, model: &ClientModel) -> Next {
         let draw = self.draw.of("backoff").at(self.tries);
         let work = self.work();
-        why.clone_into(&mut work.trouble);
+        work.trouble = why;
         let doubled = model.first_backoff * 2u32.saturating_pow(work.failures.min(16));
         let longest = doubled.min(model.longest_backoff);
         work.failures += 1;

@@ -119,7 +119,7 @@ impl Clients {
                 let impatient = ClientEvent::Impatient(request.attempt);
                 around.queue.push(impatient_at, Event::Client(impatient));
                 let arrives = now + around.network.client_delay();
-                around.queue.push(arrives, Event::Request { to, request });
+                around.queue.push(arrives, Event::Request { to, request: Box::new(request) });
             }
             Next::Wait { until, attempt } => {
                 around.queue.push(until, Event::Client(ClientEvent::Retry(attempt)));

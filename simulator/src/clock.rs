@@ -22,7 +22,7 @@ pub(crate) struct Clock {
     fast_ppm: i64,
 }
 
-const MILLION: i128 = 1_000_000;
+const MILLION: u64 = 1_000_000;
 
 impl ClockModel {
     /// The clock that this key draws.
@@ -37,15 +37,21 @@ impl ClockModel {
 impl Clock {
     /// What it shows.
     pub(crate) fn shows(self, now: Time) -> Time {
-        let shown = i128::from(now.0) * (MILLION + i128::from(self.fast_ppm)) / MILLION;
-        Time(u64::try_from(shown).expect("a clock runs forward")) + self.offset
+        // Whole milliseconds and the rest of them apart: 64 bits hold either product.
+        let (whole, rest) = (now.0 / MILLION, now.0 % MILLION);
+        let ahead = |part: u64| part.cast_signed() * self.fast_ppm;
+        let ahead = ahead(whole) + ahead(rest).div_euclid(MILLION.cast_signed());
+        Time(now.0.checked_add_signed(ahead).expect("a clock runs forward")) + self.offset
     }
 
     /// How long it really takes until this much has passed on it.
     pub(crate) fn really(self, within: &Range<Duration>) -> Range<Duration> {
+        if self.fast_ppm == 0 {
+            return within.clone();
+        }
+        let shown_per_million = MILLION.saturating_add_signed(self.fast_ppm);
         let real = |shown: Duration| {
-            let nanos =
-                shown.as_nanos().cast_signed() * MILLION / (MILLION + i128::from(self.fast_ppm));
+            let nanos = shown.as_nanos() * u128::from(MILLION) / u128::from(shown_per_million);
             Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
         };
         real(within.start)..real(within.end)

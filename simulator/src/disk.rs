@@ -135,6 +135,11 @@ impl<P: Protocol> Barrier<P> {
         Some(now + model.draw(self.draw.at(self.syncs)))
     }
 
+    /// When the oldest batch for which no sync was started has grown too old, if there is any.
+    pub(crate) fn ages_at(&self, model: &DiskModel) -> Option<Time> {
+        self.oldest_unsynced.map(|since| since + model.age)
+    }
+
     /// Ends the sync that runs.
     pub(crate) fn finish_sync(&mut self) {
         let upto = self.syncing.take().expect("a sync ends that was started");

@@ -18,10 +18,11 @@ pub(crate) enum Event<P: Protocol> {
     Datagram { way: Way, bytes: Bytes },
     /// Something ends inside one incarnation of a replica.
     Local { node: NodeId, incarnation: u64, what: Local<P::Timer> },
-    /// A client's request arrives at a replica.
-    Request { to: NodeId, request: Request },
+    /// A client's request arrives at a replica. Boxed, for it is the largest of all, and the others are
+    /// many.
+    Request { to: NodeId, request: Box<Request> },
     /// A replica's front end is done with a request.
-    Admitted { node: NodeId, incarnation: u64, request: Request },
+    Admitted { node: NodeId, incarnation: u64, request: Box<Request> },
     /// Something happens at a client.
     Client(ClientEvent),
     /// The workload's next operation is due.

@@ -34,6 +34,8 @@ pub(crate) struct Membership {
     me: NodeId,
     incarnation: u64,
     gossip: Gossip,
+    /// What it says of itself.
+    metadata: Metadata,
     outbox: Outbox,
     unread: VecDeque<(NodeId, Bytes)>,
     /// When the event comes that lets it tick.
@@ -56,10 +58,12 @@ impl Membership {
         let few = if me == me.place() { 1 } else { around.lives.len().min(3) as u64 };
         let seeds = (1..=few).map(|node| address(NodeId(node))).collect();
         let mut outbox = Outbox::new();
-        let gossip = Gossip::new(config, identity, metadata, seeds, draw, now, &mut outbox)
+        let said = metadata.clone();
+        let gossip = Gossip::new(config, identity, said, seeds, draw, now, &mut outbox)
             .expect("the configuration was checked before the run");
         let unread = VecDeque::new();
-        let mut this = Self { me, incarnation, gossip, outbox, unread, looked_after: None };
+        let mut this =
+            Self { me, incarnation, gossip, metadata, outbox, unread, looked_after: None };
         this.carry_out(now, around);
         this
     }
@@ -85,8 +89,11 @@ impl Membership {
             self.looked_after = None;
         }
         if self.gossip.next_tick() <= now {
+            let Status { leader, epoch, commit, .. } = status();
+            self.metadata =
+                Metadata { leader, epoch, commit, ..std::mem::take(&mut self.metadata) };
             self.gossip
-                .set_metadata(metadata::<P>(&status()))
+                .set_metadata(self.metadata.clone())
                 .expect("a replica says nothing of itself that gossip refuses");
             self.gossip.tick(now, &mut self.outbox);
         }

@@ -38,6 +38,8 @@ pub(crate) struct Node<P: Protocol, M> {
     barrier: Barrier<P>,
     shelf: Shelf,
     timers: Timers<P::Timer>,
+    /// When the event comes that looks after batches that no message waits for.
+    age_at: Option<Time>,
     running: Option<Running<P, M>>,
     activity: Activity,
     /// How many requests it was asked, in all incarnations: names the next.
@@ -51,6 +53,8 @@ struct Running<P: Protocol, M> {
     machine: M,
     inbox: VecDeque<Incoming<P>>,
     pending: BTreeMap<RequestId, Pending>,
+    /// The protocol took a step since its last flush, or has only just started.
+    stepped: bool,
     /// The replica is at work until then, and handles nothing new.
     busy_until: Time,
     /// Whether an event will come when the work ends.
@@ -89,7 +93,7 @@ enum Incoming<P: Protocol> {
         message: P::Message,
         waited_ns: u64,
     },
-    Request(Request),
+    Request(Box<Request>),
     /// Something about a snapshot, for the driver.
     Parcel {
         from: NodeId,
@@ -122,6 +126,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             barrier,
             shelf: Shelf::default(),
             timers,
+            age_at: None,
             running: None,
             activity: Activity::Awake,
             requests: 0,
@@ -172,6 +177,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         self.incarnation += 1;
         self.activity = Activity::Awake;
         self.reclaim();
+        self.age_at = None;
         let disk = self.barrier.recover();
         let config = self.config.clone();
         let shown = self.clock.shows(now);
@@ -182,6 +188,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             machine: M::default(),
             inbox: VecDeque::new(),
             pending: BTreeMap::new(),
+            stepped: true,
             busy_until: now,
             called_back: false,
             front_end_until: now,
@@ -296,7 +303,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
     }
 
     /// A client's request arrives at the front end, which handles one after the other.
-    pub(crate) fn ask(&mut self, now: Time, request: Request, around: &mut Surroundings<P>) {
+    pub(crate) fn ask(&mut self, now: Time, request: Box<Request>, around: &mut Surroundings<P>) {
         let Some(running) = &mut self.running else {
             return around.answer(now, request.attempt, Answer::Unreachable);
         };
@@ -315,7 +322,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         &mut self,
         now: Time,
         incarnation: u64,
-        request: Request,
+        request: Box<Request>,
         around: &mut Surroundings<P>,
     ) {
         match &mut self.running {
@@ -342,7 +349,14 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         match what {
             Local::Sync => self.barrier.finish_sync(),
             Local::Work => running.called_back = false,
-            Local::Age => {}
+            Local::Age => {
+                self.age_at = None;
+                match self.barrier.ages_at(&around.disk) {
+                    Some(at) if at <= now => {}
+                    Some(at) => return self.look_at_age(at, around),
+                    None => return,
+                }
+            }
             Local::Chore => self.finish_chore(now, around),
             Local::Resend => return self.resend(now, around),
             Local::Gossip => return self.gossip(now, around),
@@ -401,10 +415,12 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             cause = self.fire_timers(&mut clock, cause, around);
         }
         let running = self.running.as_mut().expect("nothing above ends the incarnation");
-        running.protocol.flush(self.clock.shows(clock), &mut self.outbox);
-        running.protocol.check();
         running.busy_until = clock;
-        self.carry_out(clock, cause, around);
+        if std::mem::take(&mut running.stepped) {
+            running.protocol.flush(self.clock.shows(clock), &mut self.outbox);
+            running.protocol.check();
+            self.carry_out(clock, cause, around);
+        }
         self.start_sync(clock, around);
         if !self.awaits_nothing() || self.timers.any_expired(clock) {
             self.call_back(around);
@@ -446,7 +462,8 @@ impl<P: Protocol, M: Machine> Node<P, M> {
                     };
                     input
                 }
-                Incoming::Request(Request { attempt, ask, query }) => {
+                Incoming::Request(request) => {
+                    let Request { attempt, ask, query } = *request;
                     cause = Cause::NONE;
                     self.requests += 1;
                     let request = RequestId(self.requests);
@@ -479,6 +496,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
 
     fn step(&mut self, now: Time, input: Input<P>, cause: Cause, around: &mut Surroundings<P>) {
         let running = self.running.as_mut().expect("only a running replica takes steps");
+        running.stepped = true;
         running.protocol.step(self.clock.shows(now), input, &mut self.outbox);
         running.protocol.check();
         self.carry_out(now, cause, around);
@@ -488,6 +506,14 @@ impl<P: Protocol, M: Machine> Node<P, M> {
     fn start_sync(&mut self, now: Time, around: &mut Surroundings<P>) {
         if let Some(end) = self.barrier.start_sync(now, &around.disk) {
             self.later(end, Local::Sync, around);
+        }
+    }
+
+    /// Has an event look after old batches then. One is enough: it looks again if need be.
+    fn look_at_age(&mut self, at: Time, around: &mut Surroundings<P>) {
+        if self.age_at.is_none() {
+            self.age_at = Some(at);
+            self.later(at, Local::Age, around);
         }
     }
 

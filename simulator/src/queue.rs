@@ -11,18 +11,15 @@ use consensus_core::Time;
 /// message at every level of the heap would cost more than handling it.
 #[derive(Debug)]
 pub(crate) struct Queue<E> {
-    heap: BinaryHeap<Reverse<Key>>,
+    heap: BinaryHeap<Reverse<u128>>,
     events: Vec<Option<E>>,
-    free: Vec<u32>,
+    free: Vec<usize>,
     pushed: u64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-struct Key {
-    at: Time,
-    number: u64,
-    place: u32,
-}
+/// How many bits of a key name the event's place. A key holds, from the upper bits to the lower, when
+/// the event happens, the how-many-th it is, and where it is: one number, compared at one blow.
+const PLACE_BITS: u32 = 24;
 
 impl<E> Queue<E> {
     pub(crate) const fn new() -> Self {
@@ -32,20 +29,25 @@ impl<E> Queue<E> {
     /// Adds an event.
     pub(crate) fn push(&mut self, at: Time, event: E) {
         let place = match self.free.pop() {
-            Some(place) => place,
+            Some(place) => {
+                self.events[place] = Some(event);
+                place
+            }
             None => {
-                self.events.push(None);
-                u32::try_from(self.events.len() - 1).expect("fewer than 2³² events are under way")
+                self.events.push(Some(event));
+                self.events.len() - 1
             }
         };
-        self.events[place as usize] = Some(event);
-        self.heap.push(Reverse(Key { at, number: self.pushed, place }));
+        assert!(place >> PLACE_BITS == 0, "fewer than 2²⁴ events are under way");
+        assert!(self.pushed >> (u64::BITS - PLACE_BITS) == 0, "no run pushes 2⁴⁰ events");
+        let number = self.pushed << PLACE_BITS | place as u64;
+        self.heap.push(Reverse(u128::from(at.0) << u64::BITS | u128::from(number)));
         self.pushed += 1;
     }
 
     /// When the next event happens.
     pub(crate) fn next_at(&self) -> Option<Time> {
-        self.heap.peek().map(|Reverse(key)| key.at)
+        self.heap.peek().map(|&Reverse(key)| at(key))
     }
 
     /// Takes the next event, if it happens at this instant or before.
@@ -53,11 +55,17 @@ impl<E> Queue<E> {
         if self.next_at()? > until {
             return None;
         }
-        let Reverse(Key { at, place, .. }) = self.heap.pop()?;
-        let event = self.events[place as usize].take().expect("a key in the heap has its event");
+        let Reverse(key) = self.heap.pop()?;
+        let place = (key as u64 & ((1 << PLACE_BITS) - 1)) as usize;
+        let event = self.events[place].take().expect("a key in the heap has its event");
         self.free.push(place);
-        Some((at, event))
+        Some((at(key), event))
     }
+}
+
+/// When the event of a key happens.
+const fn at(key: u128) -> Time {
+    Time((key >> u64::BITS) as u64)
 }
 
 #[cfg(test)]

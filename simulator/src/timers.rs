@@ -1,6 +1,6 @@
 //! One replica's timers.
 
-use std::{collections::BTreeMap, fmt::Debug, ops::Range, time::Duration};
+use std::{fmt::Debug, ops::Range, time::Duration};
 
 use consensus_core::{Draw, Time};
 
@@ -12,11 +12,13 @@ use consensus_core::{Draw, Time};
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
     draw: Draw,
-    slots: BTreeMap<T, Slot>,
+    /// Each timer that was ever armed: so few that looking through them all is the fastest.
+    slots: Vec<Slot<T>>,
 }
 
 #[derive(Debug)]
-struct Slot {
+struct Slot<T> {
+    timer: T,
     /// What this timer's times are drawn from.
     draw: Draw,
     /// How many times it was armed, in all incarnations: the key of the next draw.
@@ -31,19 +33,19 @@ impl<T: Copy + Ord + Debug> Timers<T> {
     /// A replica's timers, drawn below this key. A timer's draws are keyed by its name and by the
     /// how-many-th arming it is, so that two protocols meet the same election timeouts.
     pub(crate) const fn new(draw: Draw) -> Self {
-        Self { draw, slots: BTreeMap::new() }
+        Self { draw, slots: Vec::new() }
     }
 
     /// Arms a timer, in place of an earlier arming; says when an event must look after it, unless
     /// one comes early enough already.
     pub(crate) fn set(&mut self, now: Time, timer: T, within: &Range<Duration>) -> Option<Time> {
-        let base = self.draw;
-        let slot = self.slots.entry(timer).or_insert_with(|| Slot {
-            draw: base.of(&format!("{timer:?}")),
-            armed: 0,
-            deadline: None,
-            looked_after: None,
+        let known = self.slots.iter().position(|slot| slot.timer == timer);
+        let place = known.unwrap_or_else(|| {
+            let draw = self.draw.of(&format!("{timer:?}"));
+            self.slots.push(Slot { timer, draw, armed: 0, deadline: None, looked_after: None });
+            self.slots.len() - 1
         });
+        let slot = &mut self.slots[place];
         let deadline = now + slot.draw.at(slot.armed).duration(within);
         slot.armed += 1;
         slot.deadline = Some(deadline);
@@ -56,14 +58,14 @@ impl<T: Copy + Ord + Debug> Timers<T> {
 
     /// Disarms a timer.
     pub(crate) fn cancel(&mut self, timer: T) {
-        if let Some(slot) = self.slots.get_mut(&timer) {
+        if let Some(slot) = self.slot(timer) {
             slot.deadline = None;
         }
     }
 
     /// Handles the event that looks after a timer.
     pub(crate) fn look(&mut self, now: Time, timer: T) -> Look {
-        let Some(slot) = self.slots.get_mut(&timer) else { return Look::Idle };
+        let Some(slot) = self.slot(timer) else { return Look::Idle };
         if slot.looked_after != Some(now) {
             return Look::Idle;
         }
@@ -80,8 +82,8 @@ impl<T: Copy + Ord + Debug> Timers<T> {
 
     /// Takes the timer that ran out first, if one did.
     pub(crate) fn pop_expired(&mut self, now: Time) -> Option<T> {
-        let due = |(&timer, slot): (&T, &Slot)| {
-            slot.deadline.filter(|&deadline| deadline <= now).map(|deadline| (deadline, timer))
+        let due = |slot: &Slot<T>| {
+            slot.deadline.filter(|&deadline| deadline <= now).map(|deadline| (deadline, slot.timer))
         };
         let (_, timer) = self.slots.iter().filter_map(due).min()?;
         self.cancel(timer);
@@ -90,15 +92,19 @@ impl<T: Copy + Ord + Debug> Timers<T> {
 
     /// Whether a timer has run out and was not taken yet.
     pub(crate) fn any_expired(&self, now: Time) -> bool {
-        self.slots.values().any(|slot| slot.deadline.is_some_and(|deadline| deadline <= now))
+        self.slots.iter().any(|slot| slot.deadline.is_some_and(|deadline| deadline <= now))
     }
 
     /// Forgets what is armed, as a crash does; the count of the draws goes on.
     pub(crate) fn clear(&mut self) {
-        for slot in self.slots.values_mut() {
+        for slot in &mut self.slots {
             slot.deadline = None;
             slot.looked_after = None;
         }
+    }
+
+    fn slot(&mut self, timer: T) -> Option<&mut Slot<T>> {
+        self.slots.iter_mut().find(|slot| slot.timer == timer)
     }
 }
 

@@ -14,6 +14,7 @@ use checker::Evidence;
 use consensus_core::{Event, NodeId, Time, history::Outcome};
 use faults::{Kind, director::Trial};
 use indicatif::{ProgressBar, ProgressStyle};
+use nix::time::{ClockId, clock_gettime};
 use rayon::prelude::*;
 
 use self::features::Features;
@@ -46,7 +47,7 @@ pub fn sweep(arguments: &SweepArgs) -> Result<bool> {
     let style = ProgressStyle::with_template("[{elapsed}] {bar:30} {pos}/{len} seeds, {msg}");
     bar.set_style(style.context("the template is valid")?);
     bar.set_message("none failed");
-    let began = Instant::now();
+    let (began, worked_before) = (Instant::now(), processor_time()?);
     let results: Vec<SeedResult> = pool.install(|| {
         let one = |plan: &Plan| {
             let result = try_seed(plan, &protocol, arguments.once);
@@ -60,7 +61,8 @@ pub fn sweep(arguments: &SweepArgs) -> Result<bool> {
         plans.par_iter().map(one).collect()
     });
     bar.finish_and_clear();
-    tell(arguments, &results, began.elapsed());
+    let effort = Effort { took: began.elapsed(), worked: processor_time()? - worked_before };
+    tell(arguments, &results, &effort);
     Ok(results.iter().all(|result| result.failure.is_none()))
 }
 
@@ -78,6 +80,18 @@ fn plan_of(arguments: &SweepArgs, protocol: &Entry, seed: u64) -> Result<Plan> {
         keep_data: false,
     };
     Ok(plan.of(protocol))
+}
+
+/// The processor time that this process has used, on all cores.
+fn processor_time() -> Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)?.into())
+}
+
+/// What a sweep cost.
+struct Effort {
+    took: Duration,
+    /// On all cores together.
+    worked: Duration,
 }
 
 /// What one seed showed.
@@ -237,20 +251,22 @@ impl Strike {
     }
 }
 
-fn tell(arguments: &SweepArgs, results: &[SeedResult], took: Duration) {
+fn tell(arguments: &SweepArgs, results: &[SeedResult], effort: &Effort) {
     let mut sum = Counts::default();
     results.iter().for_each(|result| sum += &result.counts);
     let failures: Vec<_> = results.iter().filter(|result| result.failure.is_some()).collect();
-    let seconds = took.as_secs_f64().max(1e-9);
+    let seconds = effort.took.as_secs_f64().max(1e-9);
     let runs = if arguments.once { 1.0 } else { 2.0 };
+    let simulated = sum.simulated.as_secs_f64() * runs;
     println!(
-        "{}: {} seeds in {seconds:.1} s ({:.0} a minute{}), {:.0} s simulated, {:.0} times as fast as time",
+        "{}: {} seeds in {seconds:.1} s ({:.0} a minute{}), {simulated:.0} s simulated, {:.0} times as fast \
+         as time; {:.0} s in each second of a core, judging included",
         arguments.protocol,
         results.len(),
         results.len() as f64 * 60.0 / seconds,
         if arguments.once { "" } else { ", each run twice and its traces compared" },
-        sum.simulated.as_secs_f64() * runs,
-        sum.simulated.as_secs_f64() * runs / seconds,
+        simulated / seconds,
+        simulated / effort.worked.as_secs_f64().max(1e-9),
     );
     let fired: Vec<_> = Kind::ALL
         .iter()

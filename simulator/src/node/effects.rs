@@ -44,7 +44,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
 
     fn persist(&mut self, now: Time, batch: Vec<Write<P::Record>>, around: &mut Surroundings<P>) {
         if self.barrier.write(now, batch) {
-            self.later(now + around.disk.age, Local::Age, around);
+            self.look_at_age(now + around.disk.age, around);
         }
     }
 
