@@ -15,7 +15,8 @@
 //! - [`disks`] is what is wrong with a disk: [`DiskRules`].
 //! - [`links`] is the network's bad behaviour: [`LinkRules`] and the [`LinkShim`] in each replica.
 //! - [`workload`] is the clients' load, the same for every protocol.
-//! - [`duration`] reads and writes times as people do.
+//! - [`shrink`](mod@shrink) cuts a schedule under which something fails down to what it takes.
+//! - [`duration`] and [`latency`] read and write times as people do.
 //!
 //! # Words
 //!
@@ -26,12 +27,16 @@ pub mod administrator;
 pub mod director;
 pub mod disks;
 pub mod duration;
+pub mod latency;
 pub mod links;
 pub mod schedule;
+pub mod shrink;
 pub mod workload;
 
 pub use director::{Action, Answer, Director, Effect, Observation, Phase, Resolved, Trial};
 pub use disks::{DiskFailure, DiskRules};
+pub use latency::Latency;
 pub use links::{Channel, LinkRule, LinkRules, LinkShim};
 pub use schedule::{Capabilities, Fault, Kind, Load, Schedule, ScheduleError};
+pub use shrink::{Shrunk, shrink};
 pub use workload::{Arrival, Workload};

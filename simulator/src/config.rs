@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use consensus_core::{NodeId, Settings, SettingsError};
-use faults::Schedule;
+use faults::{Resolved, Schedule};
 
 use crate::{
     client::ClientModel,
@@ -20,6 +20,9 @@ pub struct SimulationConfig {
     pub seed: u64,
     /// The faults, the load, and how many replicas there are.
     pub schedule: Schedule,
+    /// What the schedule turned out to be in another run, to be repeated: the same replicas are hit at
+    /// the same times, whatever part they play here.
+    pub replayed: Option<Resolved>,
     /// The protocol's parameters, those that the schedule sets among them; `node` and `members` are
     /// filled in for each replica.
     pub settings: Settings,
@@ -73,13 +76,15 @@ impl Default for ProcessorModel {
 }
 
 impl SimulationConfig {
-    /// A run of this schedule under this seed, on a local network and with every default.
+    /// A run of this schedule under this seed, on a local network, on the disks and clocks that the
+    /// schedule asks for, and else with every default.
     pub fn new(schedule: Schedule, seed: u64) -> Self {
         let defaults = Settings::new(NodeId(1), vec![NodeId(1)]);
         Self {
             seed,
             settings: schedule.settings.apply(defaults),
             schedule,
+            replayed: None,
             network: NetworkModel::lan(),
             disk: DiskModel::default(),
             snapshots: SnapshotModel::default(),
@@ -93,6 +98,7 @@ impl SimulationConfig {
             limit: Duration::from_secs(3_600),
             convergence_within: Duration::from_secs(30),
         }
+        .arranged()
     }
 
     /// Refuses what cannot be simulated.

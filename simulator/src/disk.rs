@@ -3,8 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use consensus_core::{Disk, Draw, Index, NodeId, Protocol, Time, Write, storage::MemoryDisk};
-
-use crate::latency::Latency;
+use faults::Latency;
 
 /// How a disk behaves.
 #[derive(Clone, PartialEq, Debug)]

@@ -35,10 +35,12 @@
 //! that `queue` holds; `node` drives one replica with its `disk`, `timers`, `machine`, `snapshots` and
 //! `membership` (gossip), all of which act through their `surroundings`; `network` carries
 //! messages; `client` is one client and `clients` all of them, `administrators`
-//! ask for other members and leaders; `vary` draws disks and clocks; `recording` is what a run
+//! ask for other members and leaders; `vary` draws disks and clocks, and
+//! `arrangement` reads them from a schedule and writes them down; `recording` is what a run
 //! leaves behind, and `digest` its fingerprint.
 
 mod administrators;
+mod arrangement;
 mod capabilities;
 mod client;
 mod clients;
@@ -47,7 +49,6 @@ mod config;
 mod digest;
 mod disk;
 mod event;
-mod latency;
 mod machine;
 mod membership;
 mod network;
@@ -68,7 +69,7 @@ pub use client::ClientModel;
 pub use clock::ClockModel;
 pub use config::{ProcessorModel, SimulationConfig, SimulationError};
 pub use disk::{DiskModel, Stall};
-pub use latency::Latency;
+pub use faults::Latency;
 pub use machine::Machine;
 pub use network::{NetworkModel, WireMode};
 pub use recording::{Counters, FinalState, Recording, Struck};

@@ -4,12 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use consensus_core::{Draw, NodeId, Protocol, Time, Wire};
-use faults::{Channel, LinkRules, LinkShim, links::Delivery};
+use faults::{Channel, Latency, LinkRules, LinkShim, links::Delivery};
 
 use crate::{
     digest,
     event::{Event, Frame, Way},
-    latency::Latency,
     queue::Queue,
     recording::place,
     snapshots::{Parcel, SnapshotModel},

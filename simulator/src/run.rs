@@ -80,7 +80,10 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
         Self {
             config,
             world: World::new(config),
-            director: Director::new(&config.schedule, config.seed, &config.members()),
+            director: match &config.replayed {
+                Some(resolved) => Director::replay(resolved, &config.members()),
+                None => Director::new(&config.schedule, config.seed, &config.members()),
+            },
             workload: Workload::new(&config.schedule.load, config.seed),
             stage: Stage::Starting,
             struck: Vec::new(),

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use consensus_core::Draw;
+use faults::Latency;
 
 use crate::{
     clock::ClockModel,
     config::SimulationConfig,
     disk::{DiskModel, Stall},
-    latency::Latency,
     snapshots::SnapshotModel,
 };
 

@@ -8,12 +8,12 @@ use common::{assert_good, config, elections, served, tally};
 use consensus_core::{NodeId, Protocol, Time};
 use consensus_multipaxos::MultiPaxos;
 use consensus_raft::Raft;
-use faults::{Effect, Phase};
-use simulator::{Recording, WireMode, run};
+use faults::{Effect, Phase, Schedule};
+use simulator::{Recording, SimulationConfig, WireMode, run};
 
 const LOAD: &str = "load = { rate = 200, keys = 10, reads = 0.5, timeout = '1s' }";
 
-fn with_both(test: impl Fn(&'static str, &dyn Fn(&simulator::SimulationConfig) -> Recording)) {
+fn with_both(test: impl Fn(&'static str, &dyn Fn(&SimulationConfig) -> Recording)) {
     test(Raft::NAME, &|config| run::<Raft>(config));
     test(MultiPaxos::NAME, &|config| run::<MultiPaxos>(config));
 }
@@ -172,4 +172,46 @@ fn an_overloaded_cluster_refuses_the_rest_keeps_its_leader_and_recovers() {
         let after = end + Duration::from_secs(1);
         assert!(served(&recording, after, after + Duration::from_secs(1)) > 900, "{name}");
     });
+}
+
+#[test]
+fn a_replayed_run_is_hit_at_the_same_instants_at_the_same_nodes_whatever_its_seed() {
+    with_both(|name, run| {
+        let schedule = format!(
+            "name = 'crashes'\nnodes = 5\n{LOAD}\n
+            [[step]]\nat = {{ after = 'leader-elected', plus = '500ms', jitter = '1s' }}\nfor = '1s'
+            fault = {{ kind = 'crash', target = 'leader' }}\nrepeat = {{ times = 4, every = '3s' }}"
+        );
+        let first = run(&config(&schedule, 5));
+        let replayed = Some(first.resolved.clone());
+        let again = run(&SimulationConfig { replayed, ..config(&schedule, 99) });
+        assert_good(&again, name);
+        assert_ne!(first.trace_digest, again.trace_digest, "{name}: the seed changes nothing");
+        let hits = |recording: &Recording| {
+            let trials = recording.resolved.trials.iter();
+            trials.map(|trial| (trial.began, trial.nodes.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(hits(&first), hits(&again), "{name}");
+        assert!(hits(&again).len() == 4 && hits(&again).iter().all(|(began, _)| began.is_some()));
+    });
+}
+
+#[test]
+fn what_a_seed_draws_can_be_written_down_and_gives_the_same_run() {
+    let mut drawn = 0;
+    for seed in 0..4 {
+        let schedule = Schedule::swarm(seed, 3.try_into().unwrap());
+        let varied = SimulationConfig::new(schedule.clone(), seed).varied();
+        let simulation = varied.simulation();
+        drawn += u32::from(simulation.sync.is_some()) + u32::from(simulation.stall.is_some());
+        let text = Schedule { simulation, ..schedule }.to_short_toml();
+        let again = SimulationConfig::new(Schedule::parse("written", &text).unwrap(), seed);
+        assert_eq!((&again.disk, again.clocks), (&varied.disk, varied.clocks), "{text}");
+        assert_eq!(again.snapshots, varied.snapshots, "{text}");
+        with_both(|name, run| {
+            let (first, second) = (run(&varied), run(&again));
+            assert_eq!(first.trace_digest, second.trace_digest, "{name}: {text}");
+        });
+    }
+    assert!(drawn > 0, "the seeds drew usual disks only");
 }

@@ -25,7 +25,10 @@ mod expect;
 mod fault;
 mod hardware;
 mod load;
+pub(crate) mod paths;
 mod settings;
+mod short;
+mod simulation;
 mod step;
 mod swarm;
 mod target;
@@ -46,6 +49,7 @@ pub use fault::{
 pub use hardware::{Ailment, Clock, Disk};
 pub use load::{Arrivals, Load, Mix, Mode, ReadKinds};
 pub use settings::{Overrides, Size, SizeError};
+pub use simulation::{Simulation, Stalls};
 pub use step::{Anchor, At, Repeat, Resolve, Step};
 pub use target::{Target, Targets};
 
@@ -80,6 +84,9 @@ pub struct Schedule {
     /// What it sets of the protocols' parameters.
     #[serde(default, skip_serializing_if = "Overrides::is_empty")]
     pub settings: Overrides,
+    /// What a simulated cluster runs on.
+    #[serde(default, skip_serializing_if = "Simulation::is_usual")]
+    pub simulation: Simulation,
     /// What the clients do.
     #[serde(default)]
     pub load: Load,

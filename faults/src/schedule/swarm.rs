@@ -19,7 +19,7 @@ use consensus_core::{Consistency, Draw, NodeId};
 
 use super::{
     AfterHeal, Anchor, At, Crash, Expect, Fault, Kind, Load, Overrides, Pause, ReadKinds, Repeat,
-    Resolve, Schedule, Size, Step, Target, Targets,
+    Resolve, Schedule, Simulation, Size, Step, Target, Targets,
 };
 
 mod hardware;
@@ -58,6 +58,7 @@ impl Schedule {
             patience: STORM / 2,
             watch: None,
             settings: settings(draw.of("settings"), nodes.get()),
+            simulation: Simulation::default(),
             load: Load {
                 rate: draw.of("rate").between(100, 200) as f64,
                 keys: NonZeroU32::new(draw.of("keys").between(3, 20) as u32)

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use consensus_core::kv::MAX_VALUE_BYTES;
 
 use super::{
-    Anchor, Fault, Overrides, Schedule, Size, Step, Target,
+    Anchor, Fault, Overrides, Schedule, Simulation, Size, Step, Target,
     error::{Path, Trouble},
     expect::{MEASURES, STATISTICS},
     load::Load,
@@ -48,6 +48,7 @@ impl Schedule {
             format!("with those that are added, {places} replicas are more than {MOST_NODES}");
         ensure(places <= MOST_NODES, &top.field("step"), why)?;
         self.check_settings(&top.field("settings"))?;
+        check_simulation(&self.simulation, &top.field("simulation"))?;
         check_load(&self.load, &top.field("load"))?;
         self.check_expectations(&top.field("expect"))?;
         for (position, step) in self.steps.iter().enumerate() {
@@ -60,9 +61,7 @@ impl Schedule {
         let Overrides { snapshot_after, max_clock_drift_ppm, priorities, .. } = &self.settings;
         let why = "a snapshot after nothing would be taken for ever";
         ensure(*snapshot_after != Some(Size(0)), &path.field("snapshot_after"), why)?;
-        let why = "clocks may drift by less than 500000 parts per million";
-        let bounded = max_clock_drift_ppm.is_none_or(|drift| drift < 500_000);
-        ensure(bounded, &path.field("max_clock_drift_ppm"), why)?;
+        check_drift(*max_clock_drift_ppm, &path.field("max_clock_drift_ppm"))?;
         let nobody = priorities.iter().any(|(node, _)| node.0 == 0);
         ensure(!nobody, &path.field("priorities"), "node 0 is no node")
     }
@@ -147,6 +146,22 @@ impl Step {
     pub(crate) fn never_ends(&self) -> bool {
         matches!(self.fault, Fault::Crash(_)) && self.lasts.is_none()
     }
+}
+
+fn check_simulation(simulation: &Simulation, path: &Path) -> Check {
+    let Simulation { stall, disk_bytes_per_s, chunk_bytes, clock_drift_ppm, .. } = simulation;
+    let chance = stall.as_ref().map_or(0.0, |stall| stall.chance);
+    probability(chance, &path.field("stall").field("chance"))?;
+    let why = "nothing would ever be written";
+    ensure(*disk_bytes_per_s != Some(0), &path.field("disk_bytes_per_s"), why)?;
+    let why = "a snapshot in parts of nothing never arrives";
+    ensure(*chunk_bytes != Some(0), &path.field("chunk_bytes"), why)?;
+    check_drift(*clock_drift_ppm, &path.field("clock_drift_ppm"))
+}
+
+fn check_drift(ppm: Option<u32>, path: &Path) -> Check {
+    let why = "clocks may drift by less than 500000 parts per million";
+    ensure(ppm.is_none_or(|drift| drift < 500_000), path, why)
 }
 
 fn check_load(load: &Load, path: &Path) -> Check {
