@@ -568,8 +568,8 @@ impl Fault {
             Self::Reconfigure(_) => Kind::Reconfigure,
             Self::Transfer(_) => Kind::Transfer,
             Self::Disk(disk) => disk.effect.kind(),
-            Self::Clock(Clock { jump: Some(_), .. }) => Kind::ClockJump,
-            Self::Clock(Clock { jump: None, .. }) => Kind::ClockRate,
+            Self::Clock(Clock { jump: Some(_), rate: None, .. }) => Kind::ClockJump,
+            Self::Clock(_) => Kind::ClockRate,
         }
     }
 

@@ -219,6 +219,11 @@ impl Toy {
                 for &node in nodes {
                     self.down.insert(node);
                     self.frozen.remove(&node);
+                    // It may be back before anybody looks, and leads no more.
+                    if self.leader == Some(node) {
+                        self.leader = None;
+                        self.election = Some(now + ELECTION);
+                    }
                     director.observe(now, Observation::Down { node });
                 }
             }
