@@ -8,9 +8,9 @@ use consensus_core::{
     id::{Index, SessionId},
 };
 
-use crate::{Counterexample, Evidence, StateDigest, Verdict};
+use crate::{Counterexample, Evidence, Verdict};
 
-/// Judges the applied entries and the state digests.
+/// Judges the applied entries.
 ///
 /// Epochs are not compared: a Multi-Paxos leader proposes an inherited value again under its own
 /// ballot, so replicas may learn one decision under different ballots.
@@ -18,10 +18,7 @@ pub fn check(evidence: &Evidence<'_>) -> Verdict {
     if let Some(counterexample) = in_order(evidence) {
         return counterexample.into();
     }
-    if let Some(counterexample) = in_agreement(evidence.applied) {
-        return counterexample.into();
-    }
-    match in_the_same_state(evidence.states) {
+    match in_agreement(evidence.applied) {
         Some(counterexample) => counterexample.into(),
         None if evidence.applied.is_empty() => Verdict::undecided("no applied entry was recorded"),
         None => Verdict::Ok,
@@ -30,7 +27,8 @@ pub fn check(evidence: &Evidence<'_>) -> Verdict {
 
 /// Each incarnation applies position after position. Where it starts depends on its snapshot, and
 /// it may jump to behind a snapshot that it was seen to install: what such a snapshot holds, the
-/// digests of the states judge.
+/// digests of the states judge
+/// ([`state_agreement`](crate::state_agreement)).
 fn in_order(evidence: &Evidence<'_>) -> Option<Counterexample> {
     let installed = installed(evidence);
     let mut last: BTreeMap<(NodeId, u64), &Applied> = BTreeMap::new();
@@ -84,22 +82,6 @@ fn in_agreement(applied: &[Applied]) -> Option<Counterexample> {
             )
         };
         return Some(Counterexample::new(summary).entries([first, entry]));
-    }
-    None
-}
-
-fn in_the_same_state(states: &[StateDigest]) -> Option<Counterexample> {
-    let mut at: BTreeMap<Index, &StateDigest> = BTreeMap::new();
-    for state in states {
-        let first = *at.entry(state.applied).or_insert(state);
-        if first.digest != state.digest {
-            let summary = format!(
-                "nodes {} and {} hold different states after position {}: digests {:016x} and \
-                 {:016x}",
-                first.node, state.node, state.applied, first.digest, state.digest
-            );
-            return Some(Counterexample::new(summary));
-        }
     }
     None
 }

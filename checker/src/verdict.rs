@@ -17,6 +17,8 @@ pub enum Verdict {
     Violated(Counterexample),
     /// Nobody knows, for this reason. A run with such a verdict proved nothing.
     Undecided(String),
+    /// Nothing was recorded that could be judged, for this reason. Such a verdict holds nothing up.
+    NotJudged(String),
 }
 
 impl Verdict {
@@ -25,16 +27,25 @@ impl Verdict {
         matches!(self, Self::Ok)
     }
 
+    /// Whether nothing speaks against the rule: it held, or was not judged.
+    pub const fn passes(&self) -> bool {
+        matches!(self, Self::Ok | Self::NotJudged(_))
+    }
+
     /// What shows that the rule was broken, if it was.
     pub const fn counterexample(&self) -> Option<&Counterexample> {
         match self {
             Self::Violated(counterexample) => Some(counterexample),
-            Self::Ok | Self::Undecided(_) => None,
+            Self::Ok | Self::Undecided(_) | Self::NotJudged(_) => None,
         }
     }
 
     pub(crate) fn undecided(reason: impl Into<String>) -> Self {
         Self::Undecided(reason.into())
+    }
+
+    pub(crate) fn not_judged(reason: impl Into<String>) -> Self {
+        Self::NotJudged(reason.into())
     }
 }
 
@@ -44,6 +55,7 @@ impl fmt::Display for Verdict {
             Self::Ok => f.write_str("ok"),
             Self::Violated(counterexample) => write!(f, "violated: {}", counterexample.summary),
             Self::Undecided(reason) => write!(f, "undecided: {reason}"),
+            Self::NotJudged(reason) => write!(f, "not judged: {reason}"),
         }
     }
 }
@@ -112,6 +124,13 @@ pub struct Verdicts {
     /// All replicas apply the same entries in the same order, restarts included (Raft §5.4.3,
     /// "State Machine Safety"; Lamport's "Consistency").
     pub log_agreement: Verdict,
+    /// What replicas hold after the same entries is the same.
+    #[serde(default = "not_recorded")]
+    pub state_agreement: Verdict,
+    /// What is committed stays committed, over restarts and from leader to leader (Raft §5.4,
+    /// "Leader Completeness").
+    #[serde(default = "not_recorded")]
+    pub commit_monotonic: Verdict,
     /// Every acknowledged write stands in the log, where its answer says.
     pub no_lost_acks: Verdict,
     /// Every numbered command of a session takes effect at most once (Raft dissertation §6.3), and
@@ -123,6 +142,14 @@ pub struct Verdicts {
     /// reads are no part of [`linearizable`](Self::linearizable).
     #[serde(default = "held")]
     pub stale_reads: Verdict,
+    /// After the last fault was healed, all members came to follow one leader and to know what was
+    /// committed.
+    #[serde(default = "not_recorded")]
+    pub converged: Verdict,
+    /// The run could have shown something: operations overlapped, faults met them, dead leaders had
+    /// successors. If it could not, this is undecided, and no other verdict is worth much.
+    #[serde(default = "not_recorded")]
+    pub not_vacuous: Verdict,
     /// What there was to judge, so that an empty history does not pass for a clean one.
     pub coverage: Coverage,
 }
@@ -132,21 +159,30 @@ const fn held() -> Verdict {
     Verdict::Ok
 }
 
+/// What is said in records from before something was judged.
+fn not_recorded() -> Verdict {
+    Verdict::not_judged("the record is older than this verdict")
+}
+
 impl Verdicts {
-    /// Whether every rule held; an undecided one did not.
+    /// Whether every rule held that was judged; an undecided one did not.
     pub fn holds(&self) -> bool {
-        self.named().into_iter().all(|(_, verdict)| verdict.is_ok())
+        self.named().into_iter().all(|(_, verdict)| verdict.passes())
     }
 
     /// The verdicts by the names under which schedules expect them.
-    pub const fn named(&self) -> [(&'static str, &Verdict); 6] {
+    pub const fn named(&self) -> [(&'static str, &Verdict); 10] {
         [
             ("linearizable", &self.linearizable),
             ("log-agreement", &self.log_agreement),
+            ("state-agreement", &self.state_agreement),
+            ("commit-monotonic", &self.commit_monotonic),
             ("no-lost-acks", &self.no_lost_acks),
             ("exactly-once", &self.exactly_once),
             ("election-safety", &self.election_safety),
             ("stale-reads", &self.stale_reads),
+            ("converged", &self.converged),
+            ("not-vacuous", &self.not_vacuous),
         ]
     }
 }

@@ -47,6 +47,15 @@ pub enum Command {
     Check(CheckArgs),
     /// Build report.html again from run directories; several become one comparison.
     Report(ReportArgs),
+    /// Write a run's history for a checker that others wrote.
+    #[command(after_help = "\
+Examples:
+  harness export runs/mine --format jepsen --out history.edn     for Knossos and Elle, as Jepsen keeps it
+  harness export runs/mine --format porcupine | head -3          a JSON line for each operation
+  harness export runs/mine/history.jsonl --format porcupine      a history alone will do
+
+The formats are defined, field by field, in checker/README.md.")]
+    Export(ExportArgs),
     /// List the bundled schedules, or print one.
     Schedules(SchedulesArgs),
     /// List the protocols.
@@ -298,6 +307,29 @@ pub struct ReportArgs {
     pub runs: Vec<PathBuf>,
     /// Where to write a comparison of several runs.
     #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Whose words a history is written in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum HistoryFormat {
+    /// Jepsen's history: EDN, one operation map to a line.
+    Jepsen,
+    /// Porcupine's operations: JSON, one to a line.
+    Porcupine,
+}
+
+/// `harness export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// A run directory, or a history.jsonl.
+    #[arg(value_name = "RUN|HISTORY")]
+    pub path: PathBuf,
+    /// Whose words to write it in.
+    #[arg(long, value_enum)]
+    pub format: HistoryFormat,
+    /// Where to; without it, to the standard output.
+    #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
 

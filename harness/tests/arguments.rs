@@ -58,6 +58,10 @@ fn nonsense_is_refused_with_its_reason() {
     refused(&["get", "key", "--server", "nowhere"], &["'nowhere'", "HOST:PORT"]);
     refused(&["check", "/nonsuch"], &["/nonsuch"]);
     refused(&["report", "/proc"], &["/proc", "no run directory"]);
+    refused(&["export", "/nonsuch", "--format", "jepsen"], &["/nonsuch"]);
+    refused(&["export", "/proc", "--format", "jepsen"], &["/proc", "no history.jsonl"]);
+    refused(&["export", "/proc"], &["--format"]);
+    refused(&["export", "/proc", "--format", "latin"], &["'latin'", "jepsen, porcupine"]);
     refused(&["replica", "--protocol", "raft", "--node", "0", "--data", "x"], &["not node 0"]);
     refused(&run(&["--option", "speed=9"]), &["speed", "no options of its own"]);
     let sweep = ["sweep", "--protocol", "multipaxos", "--seeds", "0..2", "--option", "speed=9"];

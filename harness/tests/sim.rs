@@ -62,6 +62,25 @@ fn a_run_directory_is_judged_and_reported_again() {
     assert!(directory.join("report.html").is_file());
     assert_eq!(fs::read(directory.join("summary.json")).unwrap(), summary);
 
+    // Everything that was asked is told to other people's checkers, and what cannot be is refused.
+    let operations = history_of(directory);
+    let exported = harness(&["export", &out, "--format", "jepsen"]);
+    assert_eq!(exported.status.code(), Some(0), "{}", said(&exported));
+    let told = String::from_utf8(exported.stdout).unwrap();
+    let judged = operations.iter().filter(|operation| !operation.is_stale_read()).count();
+    assert_eq!(told.lines().count(), 2 * judged);
+    assert!(told.starts_with("{:index 0, :time 0, :process "), "{told}");
+    let (file, history) = (directory.join("told.jsonl"), directory.join("history.jsonl"));
+    let (file_text, history_text) = (file.to_str().unwrap(), history.to_str().unwrap());
+    let porcupine = ["export", history_text, "--format", "porcupine", "--out"];
+    let exported = harness(&[&porcupine[..], &[file_text]].concat());
+    assert_eq!(exported.status.code(), Some(0), "{}", said(&exported));
+    let told = fs::read_to_string(file).unwrap();
+    assert!(told.starts_with("{\"ClientId\":"), "{told}");
+    let nowhere = directory.join("nowhere/told.jsonl");
+    let refused = harness(&[&porcupine[..], &[nowhere.to_str().unwrap()]].concat());
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+
     // A history that was tampered with is caught: somebody reads what nobody ever wrote.
     let history = directory.join("history.jsonl");
     let mut operations = history_of(directory);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use checker::{StateDigest, Verdicts};
+use checker::{Evidence, Fault, Faults, StateDigest, Verdicts};
 use consensus_core::{
     NodeId, Time,
     history::{Applied, Observed, Operation, Sample},
@@ -30,6 +30,9 @@ pub struct RunRecord {
     pub timing: Option<ElectionTiming>,
     /// What the checker found.
     pub verdicts: Verdicts,
+    /// How many faults were planned.
+    #[serde(default)]
+    pub planned_faults: u64,
     /// Digests of the replicas' states, as far as they were taken.
     pub states: Vec<StateDigest>,
     /// What the schedule expected, and whether it held.
@@ -162,6 +165,16 @@ impl FaultBand {
         self.kind != "put"
     }
 
+    /// The same for the checker; `None` for what cannot strike a replica.
+    pub fn for_the_checker(&self) -> Option<Fault> {
+        self.strikes().then(|| Fault {
+            nodes: self.nodes.clone(),
+            from: self.start,
+            until: self.end,
+            ends_processes: self.ends_processes(),
+        })
+    }
+
     /// Whether it cuts links.
     pub fn is_partition(&self) -> bool {
         self.kind == "partition"
@@ -213,6 +226,20 @@ pub struct Expectation {
 }
 
 impl RunRecord {
+    /// The verdicts on what is recorded.
+    pub fn judge(&self) -> Verdicts {
+        let struck: Vec<Fault> =
+            self.faults.iter().filter_map(FaultBand::for_the_checker).collect();
+        checker::check(&Evidence {
+            operations: &self.operations,
+            applied: &self.applied,
+            observed: &self.observed,
+            states: &self.states,
+            samples: &self.samples,
+            faults: Some(Faults { planned: self.planned_faults, struck: &struck }),
+        })
+    }
+
     /// How the run stands: the worst of its verdicts.
     pub fn standing(&self) -> crate::verdicts::Standing {
         crate::verdicts::overall(&self.verdicts)

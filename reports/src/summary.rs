@@ -90,6 +90,12 @@ pub struct VerdictSummary {
     pub linearizable: Standing,
     /// All replicas applied one log.
     pub log_agreement: Standing,
+    /// Equal positions, equal states.
+    #[serde(default = "Standing::not_judged")]
+    pub state_agreement: Standing,
+    /// What is committed stays committed.
+    #[serde(default = "Standing::not_judged")]
+    pub commit_monotonic: Standing,
     /// Every acknowledged write is in the log.
     pub no_lost_acks: Standing,
     /// Every command took effect at most once.
@@ -99,6 +105,12 @@ pub struct VerdictSummary {
     /// Every stale read saw something that was once written.
     #[serde(default)]
     pub stale_reads: Standing,
+    /// After the last fault, all members came together.
+    #[serde(default = "Standing::not_judged")]
+    pub converged: Standing,
+    /// There was something to judge.
+    #[serde(default = "Standing::not_judged")]
+    pub not_vacuous: Standing,
 }
 
 /// How operations ended.
@@ -206,20 +218,21 @@ impl Summary {
         }
     }
 
-    /// How the run stands: the worst of its verdicts.
+    /// How the run stands: the worst of the verdicts that were given.
     pub fn standing(&self) -> Standing {
         let verdict = &self.verdict;
-        [
+        Standing::of_all([
             verdict.linearizable,
             verdict.log_agreement,
+            verdict.state_agreement,
+            verdict.commit_monotonic,
             verdict.no_lost_acks,
             verdict.exactly_once,
             verdict.election_safety,
             verdict.stale_reads,
-        ]
-        .into_iter()
-        .max()
-        .unwrap_or(Standing::Ok)
+            verdict.converged,
+            verdict.not_vacuous,
+        ])
     }
 }
 
@@ -292,10 +305,14 @@ impl VerdictSummary {
         Self {
             linearizable: (&verdicts.linearizable).into(),
             log_agreement: (&verdicts.log_agreement).into(),
+            state_agreement: (&verdicts.state_agreement).into(),
+            commit_monotonic: (&verdicts.commit_monotonic).into(),
             no_lost_acks: (&verdicts.no_lost_acks).into(),
             exactly_once: (&verdicts.exactly_once).into(),
             election_safety: (&verdicts.election_safety).into(),
             stale_reads: (&verdicts.stale_reads).into(),
+            converged: (&verdicts.converged).into(),
+            not_vacuous: (&verdicts.not_vacuous).into(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{fs::File, io::BufReader, path::Path};
 
 use anyhow::Result;
-use checker::{Evidence, Limits, Verdicts, linearizable};
+use checker::{Evidence, Limits, linearizable};
 use consensus_core::history::Operation;
 
 use crate::{cli::CheckArgs, usage::usage};
@@ -19,12 +19,7 @@ pub fn check(arguments: &CheckArgs) -> Result<bool> {
 
 fn check_run(directory: &Path) -> Result<bool> {
     let record = reports::load(directory).map_err(|error| usage(error.to_string()))?;
-    let verdicts: Verdicts = checker::check(&Evidence {
-        operations: &record.operations,
-        applied: &record.applied,
-        observed: &record.observed,
-        states: &record.states,
-    });
+    let verdicts = record.judge();
     println!("{verdicts}");
     Ok(verdicts.holds())
 }

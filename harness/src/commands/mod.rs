@@ -3,6 +3,7 @@
 mod check;
 mod client;
 mod compare;
+mod export;
 mod list;
 mod members;
 mod recovery;
@@ -24,6 +25,7 @@ pub fn dispatch(command: Command) -> Result<bool> {
         Command::Recovery(arguments) => recovery::recovery(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Report(arguments) => report::report(&arguments),
+        Command::Export(arguments) => export::export(&arguments),
         Command::Schedules(arguments) => list::schedules(&arguments),
         Command::Protocols => list::protocols(),
         Command::Get(arguments) => client::get(&arguments),

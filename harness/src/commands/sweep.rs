@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use checker::Evidence;
+use checker::{Verdict, Verdicts};
 use consensus_core::{Event, NodeId, Time, history::Outcome};
 use faults::{Kind, director::Trial};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -25,6 +25,9 @@ use crate::{
     plan::{self, Plan},
     registry::{self, Entry},
 };
+
+/// The verdict that says whether a seed was worth anything.
+const VACUITY: &str = "not-vacuous";
 
 /// How many failures are told in full.
 const TOLD: usize = 10;
@@ -120,6 +123,8 @@ struct Counts {
     unknown: u64,
     elections: u64,
     damaged: u64,
+    /// Seeds that prove nothing of a rule.
+    unproved: BTreeMap<&'static str, u64>,
     features: Features,
     simulated: Duration,
 }
@@ -136,6 +141,9 @@ impl AddAssign<&Self> for Counts {
         self.unknown += other.unknown;
         self.elections += other.elections;
         self.damaged += other.damaged;
+        for (&rule, &seeds) in &other.unproved {
+            *self.unproved.entry(rule).or_default() += seeds;
+        }
         self.features += &other.features;
         self.simulated += other.simulated;
     }
@@ -164,8 +172,10 @@ fn try_seed(plan: &Plan, protocol: &Entry, once: bool) -> SeedResult {
     match experiment::raw(recording) {
         Err(error) => failed(error.to_string()),
         Ok(raw) => {
-            let failure = judge(&raw, converged);
-            SeedResult { seed: plan.seed, nodes, failure, counts: count(plan, &raw, simulated) }
+            let verdicts = raw.judge();
+            let failure = judge(&verdicts, &raw, converged);
+            let counts = Counts { unproved: unproved(&verdicts), ..count(plan, &raw, simulated) };
+            SeedResult { seed: plan.seed, nodes, failure, counts }
         }
     }
 }
@@ -176,20 +186,25 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "without a message".to_owned())
 }
 
-fn judge(raw: &Raw, converged: bool) -> Option<String> {
-    let verdicts = checker::check(&Evidence {
-        operations: &raw.operations,
-        applied: &raw.applied,
-        observed: &raw.observed,
-        states: &raw.states,
-    });
-    let broken = verdicts.named().into_iter().find(|(_, verdict)| !verdict.is_ok());
+/// Why a seed does not hold. That it was vacuous is no failure of the cluster's: it is counted.
+fn judge(verdicts: &Verdicts, raw: &Raw, converged: bool) -> Option<String> {
+    let rules = verdicts.named().into_iter().filter(|(rule, _)| *rule != VACUITY);
+    let broken = rules.into_iter().find(|(_, verdict)| !verdict.passes());
     match broken {
         Some((rule, verdict)) => Some(format!("{rule}: {verdict}")),
         None if raw.partial => Some("the schedule did not come to its end".to_owned()),
         None if !converged => Some("the replicas did not agree after everything healed".to_owned()),
         None => None,
     }
+}
+
+/// Which rules this seed proves nothing of.
+fn unproved(verdicts: &Verdicts) -> BTreeMap<&'static str, u64> {
+    let is_unproved = |verdict: &Verdict| match verdict {
+        Verdict::NotJudged(_) | Verdict::Undecided(_) => 1,
+        Verdict::Ok | Verdict::Violated(_) => 0,
+    };
+    verdicts.named().map(|(rule, verdict)| (rule, is_unproved(verdict))).into()
 }
 
 fn count(plan: &Plan, raw: &Raw, simulated: Duration) -> Counts {
@@ -289,6 +304,12 @@ fn tell(arguments: &SweepArgs, results: &[SeedResult], effort: &Effort) {
         sum.damaged,
     );
     sum.features.tell();
+    let judged: Vec<_> = sum
+        .unproved
+        .iter()
+        .map(|(rule, unproved)| format!("{rule} {}", results.len() as u64 - unproved))
+        .collect();
+    println!("seeds that could be judged: {}", judged.join(", "));
     match failures.len() {
         0 => println!("no violation"),
         count => println!("{count} of {} seeds do not hold:", results.len()),

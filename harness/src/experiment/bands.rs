@@ -2,7 +2,7 @@
 
 use consensus_core::{NodeId, Time};
 use faults::{
-    Resolved,
+    Kind, Resolved,
     director::{Missed, Trial},
     links::Channel,
     schedule::{Direction, Fault, Partition, Shape},
@@ -32,6 +32,12 @@ pub fn bands(resolved: &Resolved, ready: Time) -> Vec<FaultBand> {
     let mut bands: Vec<_> = resolved.trials.iter().filter_map(band).collect();
     bands.sort_by_key(|band| band.start);
     bands
+}
+
+/// How many faults were planned that can strike a replica.
+pub fn planned(resolved: &Resolved) -> u64 {
+    let strikes = |trial: &&Trial| !matches!(trial.kind, Kind::Load | Kind::Put);
+    resolved.trials.iter().filter(strikes).count() as u64
 }
 
 /// What a plot writes beside a fault.

@@ -14,13 +14,13 @@ mod watch;
 use std::time::Duration;
 
 use anyhow::Result;
-use checker::{Evidence, StateDigest};
+use checker::{Evidence, Faults, StateDigest, Verdicts};
 use consensus_core::{
     Time,
     history::{Applied, Call, Observed, Operation, Sample},
 };
 use faults::Resolved;
-use reports::{Clock, Counters, ElectionTiming, Metadata, RunRecord, Setting};
+use reports::{Clock, Counters, ElectionTiming, FaultBand, Metadata, RunRecord, Setting};
 
 use crate::{cli::Target, plan::Plan, registry::Entry};
 
@@ -61,6 +61,22 @@ pub struct Raw {
     pub failure: Option<String>,
 }
 
+impl Raw {
+    /// The verdicts on what was seen.
+    pub fn judge(&self) -> Verdicts {
+        let bands = bands::bands(&self.resolved, self.ready);
+        let struck: Vec<_> = bands.iter().filter_map(FaultBand::for_the_checker).collect();
+        checker::check(&Evidence {
+            operations: &self.operations,
+            applied: &self.applied,
+            observed: &self.observed,
+            states: &self.states,
+            samples: &self.samples,
+            faults: Some(Faults { planned: bands::planned(&self.resolved), struck: &struck }),
+        })
+    }
+}
+
 /// How long the cluster took to stand again after the last fault was healed; `None`: too long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Recovery {
@@ -99,12 +115,7 @@ impl Origin {
 
 /// Makes a judged record of what a target handed over.
 pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Result<RunRecord> {
-    let verdicts = checker::check(&Evidence {
-        operations: &raw.operations,
-        applied: &raw.applied,
-        observed: &raw.observed,
-        states: &raw.states,
-    });
+    let verdicts = raw.judge();
     let timing = &plan.tuning.election_timeout;
     let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
     let mut record = RunRecord {
@@ -139,6 +150,7 @@ pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Resu
             heartbeat_interval_ms: millis(plan.tuning.heartbeat_interval),
         }),
         verdicts,
+        planned_faults: bands::planned(&raw.resolved),
         expectations: Vec::new(),
         schedule_text: raw.resolved.to_toml(),
         config_text: config_text(plan, protocol.name),

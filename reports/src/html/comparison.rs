@@ -123,16 +123,14 @@ fn verdicts(groups: &[Group<'_>]) -> String {
             _ => rows.push(verdict_row(group, &group.runs.iter().collect::<Vec<_>>())),
         }
     }
-    let head = [
-        "",
-        "seeds",
-        "linearizable",
-        "log agreement",
-        "no lost acks",
-        "exactly once",
-        "election safety",
-        "expectations held",
-    ];
+    let named = groups.iter().flat_map(|group| &group.runs).next();
+    let rules =
+        named.map(|run| run.record.verdicts.named().map(|(name, _)| name.replace('-', " ")));
+    let rules = rules.into_iter().flatten();
+    let ends = ["", "seeds", "expectations held"].map(str::to_owned);
+    let [empty, seeds, held] = ends;
+    let head: Vec<String> = [empty, seeds].into_iter().chain(rules).chain([held]).collect();
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
     let worst = groups.iter().flat_map(|group| &group.runs).map(|run| run.record.standing()).max();
     let words = match worst {
         Some(Standing::Violated) => {
@@ -141,7 +139,7 @@ fn verdicts(groups: &[Group<'_>]) -> String {
         Some(Standing::Undecided) => "Not every rule could be decided.",
         _ => "All rules held in all runs.",
     };
-    let class = worst.unwrap_or(Standing::Ok);
+    let class = worst.unwrap_or(Standing::Ok).class();
     format!("<div class=\"banner {class}\"><strong>{words}</strong></div>\n")
         + &tables::table(&head, &rows)
 }
@@ -167,7 +165,7 @@ fn verdict_row(group: &Group<'_>, runs: &[&analysis::Analysis<'_>]) -> Vec<Strin
             true => String::new(),
             false => format!(" <small>in {count} of {}</small>", runs.len()),
         };
-        format!("<span class=\"{word}-word\">{word}</span>{share}")
+        format!("<span class=\"{}-word\">{word}</span>{share}", word.class())
     }));
     let expectations = || runs.iter().flat_map(|run| &run.record.expectations);
     let held = expectations().filter(|expectation| expectation.held).count();

@@ -10,11 +10,19 @@ use crate::{
     verdicts::{Standing, question},
 };
 
+fn all_judged(record: &RunRecord) -> bool {
+    let judged = |(_, verdict): (&str, &Verdict)| !matches!(verdict, Verdict::NotJudged(_));
+    record.verdicts.named().into_iter().all(judged)
+}
+
 /// The verdict in one line, with each rule's below it.
 pub(super) fn banner(record: &RunRecord) -> String {
     let standing = record.standing();
     let headline = match standing {
-        Standing::Ok => "All rules held.",
+        Standing::Ok | Standing::NotJudged => match all_judged(record) {
+            true => "All rules held.",
+            false => "All rules held that were judged.",
+        },
         Standing::Undecided => "Not every rule could be decided.",
         Standing::Violated => "A rule was broken. No performance is reported.",
     };
@@ -25,9 +33,10 @@ pub(super) fn banner(record: &RunRecord) -> String {
         .map(|(name, verdict)| {
             let word = Standing::from(*verdict);
             format!(
-                "<li title=\"{}\">{} <span class=\"{word}-word\">{word}</span></li>",
+                "<li title=\"{}\">{} <span class=\"{}-word\">{word}</span></li>",
                 escape(question(name)),
-                escape(name)
+                escape(name),
+                word.class()
             )
         })
         .collect();
@@ -39,13 +48,17 @@ pub(super) fn banner(record: &RunRecord) -> String {
             Verdict::Undecided(reason) => {
                 Some(format!("<p>{}: {}</p>", escape(name), escape(reason)))
             }
-            _ => None,
+            Verdict::NotJudged(reason) => {
+                Some(format!("<p>{} was not judged: {}</p>", escape(name), escape(reason)))
+            }
+            Verdict::Ok | Verdict::Violated(_) => None,
         })
         .collect();
     let judged = escape(&record.verdicts.coverage.to_string());
     let mut html = format!(
-        "<div class=\"banner {standing}\"><strong>{headline}</strong>{reasons}\
-         <ul class=\"chips\">{rules}</ul><p><small class=\"muted\">{judged}</small></p></div>\n"
+        "<div class=\"banner {}\"><strong>{headline}</strong>{reasons}\
+         <ul class=\"chips\">{rules}</ul><p><small class=\"muted\">{judged}</small></p></div>\n",
+        standing.class()
     );
     if record.metadata.partial {
         html.push_str(

@@ -83,7 +83,7 @@ p{margin:8px 0;max-width:72ch}
 .banner.undecided,.banner.note{background:var(--warn-soft);border-color:var(--warn)}
 .chips{display:flex;flex-wrap:wrap;gap:8px;margin:12px 0 0;padding:0;list-style:none}
 .chips li{border-radius:99px;padding:2px 12px;font-size:14px;background:var(--paper);border:1px solid var(--line)}
-.ok-word{color:var(--ok);font-weight:600}.violated-word{color:var(--bad);font-weight:600}.undecided-word{color:var(--warn);font-weight:600}
+.ok-word{color:var(--ok);font-weight:600}.violated-word{color:var(--bad);font-weight:600}.undecided-word{color:var(--warn);font-weight:600}.not-judged-word{color:var(--muted);font-weight:600}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(172px,1fr));gap:12px;margin:20px 0}
 .card{background:var(--soft);border-radius:10px;padding:14px 16px}
 .card b{display:block;font-size:27px;line-height:1.25;font-weight:650;font-variant-numeric:tabular-nums;letter-spacing:-.01em}

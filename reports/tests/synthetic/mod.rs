@@ -201,10 +201,14 @@ pub fn sound() -> Verdicts {
     Verdicts {
         linearizable: Verdict::Ok,
         log_agreement: Verdict::Ok,
+        state_agreement: Verdict::Ok,
+        commit_monotonic: Verdict::Ok,
         no_lost_acks: Verdict::Ok,
         exactly_once: Verdict::Ok,
         election_safety: Verdict::Ok,
         stale_reads: Verdict::Ok,
+        converged: Verdict::Ok,
+        not_vacuous: Verdict::Ok,
         coverage: Coverage::default(),
     }
 }
@@ -250,6 +254,7 @@ pub fn empty(protocol: &str) -> RunRecord {
             heartbeat_interval_ms: 30.0,
         }),
         verdicts: sound(),
+        planned_faults: 0,
         states: Vec::new(),
         expectations: vec![Expectation {
             name: "leader-changed (sometimes)".into(),

@@ -131,6 +131,7 @@ pub fn judge(recording: &Recording) -> Verdicts {
         applied: &recording.applied,
         observed: &recording.observed,
         states: &states,
+        ..Evidence::default()
     })
 }
 
