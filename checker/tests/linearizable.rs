@@ -169,6 +169,21 @@ fn an_unknown_write_that_was_seen_may_not_vanish() {
 }
 
 #[test]
+fn which_unknown_changes_were_used_up_belongs_to_a_configuration() {
+    // Both orders of the first two writes come to a, but one of them only by the unknown write, which
+    // is then not there any more for the last read.
+    holds(&[
+        put(1, (0, 10), "a"),
+        put(2, (0, 20), "b"),
+        unknown(put(3, (0, 0), "a")),
+        get(4, (30, 40), "a"),
+        put(5, (50, 60), "c"),
+        get(4, (70, 80), "c"),
+        get(4, (90, 100), "a"),
+    ]);
+}
+
+#[test]
 fn an_unknown_read_tells_nothing() {
     holds(&[put(1, (0, 10), "a"), unknown(get(2, (20, 30), "z")), get(3, (40, 50), "a")]);
 }
