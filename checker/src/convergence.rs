@@ -65,7 +65,7 @@ fn members(observed: &[Observed], samples: &[&Sample]) -> Vec<NodeId> {
         _ => None,
     });
     match configurations.max_by_key(|(place, _)| *place) {
-        Some((_, newest)) => newest.voters.iter().copied().collect(),
+        Some((_, newest)) => newest.voters.to_vec(),
         None => {
             let all: BTreeSet<_> = samples.iter().map(|sample| sample.node).collect();
             all.into_iter().collect()

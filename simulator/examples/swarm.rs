@@ -35,6 +35,7 @@ fn summary(recording: &Recording) -> String {
         applied: &recording.applied,
         observed: &recording.observed,
         states: &[],
+        ..Evidence::default()
     });
     let count = |wanted: fn(&Outcome) -> bool| {
         recording.operations.iter().filter(|operation| wanted(&operation.outcome)).count()

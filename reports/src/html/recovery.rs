@@ -38,13 +38,15 @@ fn header(recovery: &Recovery) -> String {
 fn banner(recovery: &Recovery) -> String {
     let standing = recovery.standing();
     let words = match standing {
-        Standing::Ok => "All runs are safe: every verdict is ok. What differs is who serves.",
+        Standing::Ok | Standing::NotJudged => {
+            "All runs are safe: every verdict is ok. What differs is who serves."
+        }
         Standing::Undecided => "Not every verdict could be decided.",
         Standing::Violated => {
             "A verdict is violated: partial connectivity must cost time, and never safety."
         }
     };
-    format!("<div class=\"banner {standing}\"><strong>{words}</strong></div>\n")
+    format!("<div class=\"banner {}\"><strong>{words}</strong></div>\n", standing.class())
 }
 
 fn definitions(recovery: &Recovery) -> String {
