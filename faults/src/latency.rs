@@ -30,6 +30,15 @@ impl Latency {
     /// No time at all.
     pub const NONE: Self = Self::Constant(Duration::ZERO);
 
+    /// Half of all draws lie below it.
+    pub fn median(&self) -> Duration {
+        match self {
+            Self::Constant(duration) => *duration,
+            Self::Uniform(range) => (range.start + range.end) / 2,
+            Self::LogNormal { median, .. } => *median,
+        }
+    }
+
     /// The duration that this key draws.
     pub fn draw(&self, draw: Draw) -> Duration {
         match self {

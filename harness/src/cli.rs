@@ -9,6 +9,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use consensus_core::Consistency;
+use simulator::Preset;
 
 use crate::tuning::{Tuning, parse_duration, parse_duration_range};
 
@@ -174,6 +175,12 @@ pub struct ExperimentArgs {
     /// Offered operations per second; the schedule's own number if not given.
     #[arg(long, allow_negative_numbers = true)]
     pub rate: Option<f64>,
+    /// The simulated network (sim): loopback, lan, three-zones or five-regions; `lan` if not given.
+    /// Where messages are long under way, election
+    /// timeouts and heartbeats that are not given, the clients' patience and the schedule's bounds
+    /// are longer too.
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<Preset>)]
+    pub network: Option<Preset>,
     /// Keep the replicas' data directories after a run that holds.
     #[arg(long)]
     pub keep_data: bool,
@@ -188,6 +195,7 @@ Examples:
   harness run --protocol raft
   harness run --protocol multipaxos --schedule minority-partition --nodes 3
   harness run --protocol raft --target sim --seed 7 --schedule my-schedule.toml
+  harness run --protocol raft --target sim --network five-regions
   harness run --protocol raft --election-timeout 500ms..1s --heartbeat-interval 100ms")]
 pub struct RunArgs {
     /// Which protocol (see `harness protocols`).
@@ -235,6 +243,9 @@ pub struct SweepArgs {
     /// How many replicas; drawn from the seed (swarm) or the schedule's own number if not given.
     #[arg(long)]
     pub nodes: Option<usize>,
+    /// The simulated network: loopback, lan, three-zones or five-regions; `lan` if not given.
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<Preset>)]
+    pub network: Option<Preset>,
     /// How many simulations run side by side; as many as there are cores if not given.
     #[arg(long)]
     pub jobs: Option<usize>,

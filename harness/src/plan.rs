@@ -10,6 +10,7 @@ use std::{
 use anyhow::Result;
 use consensus_core::{Draw, NodeId, SettingsError};
 use faults::{Capabilities, Schedule};
+use simulator::Preset;
 
 use crate::{
     cli::{ExperimentArgs, Route, StorageKind, Target},
@@ -32,6 +33,8 @@ pub struct Plan {
     pub storage: StorageKind,
     /// Which way the load takes.
     pub via: Route,
+    /// The simulated network; `None` where there is a real one.
+    pub network: Option<Preset>,
     /// The protocols' parameters.
     pub tuning: Tuning,
     /// Whether data directories are kept.
@@ -59,6 +62,16 @@ impl Plan {
             let target = arguments.target;
             return Err(usage(format!("target {target} cannot do this schedule: {unsupported}")));
         }
+        let network = match (arguments.target, arguments.network) {
+            (Target::Sim, asked) => Some(asked.unwrap_or_default()),
+            (Target::Local, None) => None,
+            (Target::Local, Some(network)) => {
+                return Err(usage(format!(
+                    "--network {network} is simulated (--target sim): target local talks over this \
+                     machine's loopback, on which a schedule's `link` steps can delay messages"
+                )));
+            }
+        };
         let tuning = arguments.tuning.under(&schedule.settings);
         let plan = Self {
             target: arguments.target,
@@ -66,11 +79,39 @@ impl Plan {
             seed: arguments.seed,
             storage: arguments.storage,
             via: arguments.via,
+            network: None,
             tuning,
             keep_data: arguments.keep_data,
         };
+        let plan = network.map_or(plan.clone(), |network| plan.on(network));
         check_tuning(&plan.tuning, &plan.members())?;
+        if let Some(warning) = plan.too_hasty() {
+            eprintln!("harness: {warning}");
+        }
         Ok(plan)
+    }
+
+    /// The same plan on a simulated network, with the patience that it takes.
+    pub fn on(self, network: Preset) -> Self {
+        Self {
+            network: Some(network),
+            schedule: self.schedule.stretched(network.stretch()),
+            tuning: self.tuning.on(network),
+            ..self
+        }
+    }
+
+    /// Why a leader may never stand: the election timeouts are shorter than a campaign on this network.
+    fn too_hasty(&self) -> Option<String> {
+        let network = self.network?;
+        let (shortest, trip) =
+            (self.tuning.election_timeout().start, network.model().longest_round_trip());
+        (shortest < trip * 2).then(|| {
+            format!(
+                "on {network} a message and its answer take up to {trip:?}, and a campaign asks twice: \
+                 with election timeouts from {shortest:?} on, leaders may never stand for long"
+            )
+        })
     }
 
     /// The replicas: 1 to n.

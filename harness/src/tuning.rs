@@ -5,17 +5,19 @@ use std::{ops::Range, time::Duration};
 use clap::Args;
 use consensus_core::{NodeId, Settings};
 use faults::schedule::Overrides;
+use simulator::Preset;
 
 /// The parameters that every protocol shares. What is compared is set alike.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Protocol parameters")]
 pub struct Tuning {
-    /// The range from which election timeouts are drawn.
-    #[arg(long, value_parser = parse_duration_range, default_value = "150ms..300ms")]
-    pub election_timeout: Range<Duration>,
-    /// How often a leader makes itself heard.
-    #[arg(long, value_parser = parse_duration, default_value = "30ms")]
-    pub heartbeat_interval: Duration,
+    /// The range from which election timeouts are drawn [default: 150ms..300ms, or what the simulated
+    /// network wants].
+    #[arg(long, value_name = "FROM..TO", value_parser = parse_duration_range)]
+    pub election_timeout: Option<Range<Duration>>,
+    /// How often a leader makes itself heard [default: 30ms, or what the simulated network wants].
+    #[arg(long, value_parser = parse_duration)]
+    pub heartbeat_interval: Option<Duration>,
     /// Ask whether a campaign could succeed before starting one.
     #[arg(long, action = clap::ArgAction::Set, default_value_t = true)]
     pub pre_vote: bool,
@@ -87,8 +89,8 @@ impl Default for Tuning {
             options,
         } = Settings::new(NodeId(1), vec![NodeId(1)]);
         Self {
-            election_timeout,
-            heartbeat_interval,
+            election_timeout: Some(election_timeout),
+            heartbeat_interval: Some(heartbeat_interval),
             pre_vote,
             check_quorum,
             max_batch_entries,
@@ -113,8 +115,8 @@ impl Tuning {
         Settings {
             node,
             members,
-            election_timeout: self.election_timeout.clone(),
-            heartbeat_interval: self.heartbeat_interval,
+            election_timeout: self.election_timeout(),
+            heartbeat_interval: self.heartbeat_interval(),
             pre_vote: self.pre_vote,
             check_quorum: self.check_quorum,
             max_batch_entries: self.max_batch_entries,
@@ -129,6 +131,26 @@ impl Tuning {
             max_clock_drift_ppm: self.max_clock_drift_ppm,
             priorities: self.priorities.iter().copied().collect(),
             options: self.options.iter().cloned().collect(),
+        }
+    }
+
+    /// The range from which election timeouts are drawn.
+    pub fn election_timeout(&self) -> Range<Duration> {
+        self.election_timeout.clone().unwrap_or_else(|| Preset::default().timing().0)
+    }
+
+    /// How often a leader makes itself heard.
+    pub fn heartbeat_interval(&self) -> Duration {
+        self.heartbeat_interval.unwrap_or_else(|| Preset::default().timing().1)
+    }
+
+    /// These parameters on a simulated network: what was not given is as that network wants it.
+    pub fn on(&self, network: Preset) -> Self {
+        let (election_timeout, heartbeat_interval) = network.timing();
+        Self {
+            election_timeout: self.election_timeout.clone().or(Some(election_timeout)),
+            heartbeat_interval: self.heartbeat_interval.or(Some(heartbeat_interval)),
+            ..self.clone()
         }
     }
 
@@ -147,12 +169,12 @@ impl Tuning {
 
     /// The same parameters as arguments for a replica's own command line.
     pub fn arguments(&self) -> Vec<String> {
-        let Range { start, end } = self.election_timeout;
+        let Range { start, end } = self.election_timeout();
         let given = self.priorities.iter().map(|(node, at)| ("--priority", format!("{node}={at}")));
         let options = self.options.iter().map(|(name, to)| ("--option", format!("{name}={to}")));
         [
             ("--election-timeout", format!("{}ns..{}ns", start.as_nanos(), end.as_nanos())),
-            ("--heartbeat-interval", format!("{}ns", self.heartbeat_interval.as_nanos())),
+            ("--heartbeat-interval", format!("{}ns", self.heartbeat_interval().as_nanos())),
             ("--pre-vote", self.pre_vote.to_string()),
             ("--check-quorum", self.check_quorum.to_string()),
             ("--max-batch-entries", self.max_batch_entries.to_string()),
@@ -175,7 +197,7 @@ impl Tuning {
 
     /// The rows of a report's parity table: name and value.
     pub fn rows(&self) -> Vec<(String, String)> {
-        let Range { start, end } = self.election_timeout;
+        let Range { start, end } = self.election_timeout();
         let priorities = self.priorities.iter().map(|(node, at)| format!("{node}={at}"));
         let options = self.options.iter().map(|(name, to)| format!("{name}={to}"));
         let listed = |words: Vec<String>| match words.is_empty() {
@@ -184,7 +206,7 @@ impl Tuning {
         };
         [
             ("election timeout", format!("{start:?}..{end:?}, drawn uniformly")),
-            ("heartbeat interval", format!("{:?}", self.heartbeat_interval)),
+            ("heartbeat interval", format!("{:?}", self.heartbeat_interval())),
             ("pre-vote", self.pre_vote.to_string()),
             ("check-quorum", self.check_quorum.to_string()),
             ("batch, entries", self.max_batch_entries.to_string()),
@@ -266,6 +288,15 @@ mod tests {
         let settings = run.experiment.tuning.settings(NodeId(1), members.clone());
         assert_eq!(settings, Settings::new(NodeId(1), members));
         assert_eq!(run.experiment.tuning.arguments(), Tuning::default().arguments());
+    }
+
+    #[test]
+    fn a_wide_network_sets_what_was_not_given() {
+        let given = ["harness", "run", "--protocol", "raft", "--heartbeat-interval", "20ms"];
+        let Command::Run(run) = Cli::parse_from(given).command else { panic!("not run") };
+        let tuning = run.experiment.tuning.on(Preset::FiveRegions);
+        assert_eq!(tuning.election_timeout().start, Duration::from_millis(750));
+        assert_eq!(tuning.heartbeat_interval(), Duration::from_millis(20));
     }
 
     #[test]

@@ -52,6 +52,8 @@ fn nonsense_is_refused_with_its_reason() {
     refused(&run(&["--rate", "-3"]), &["-3"]);
     refused(&run(&["--election-timeout", "soon"]), &["'soon'", "150ms..300ms"]);
     refused(&run(&["--heartbeat-interval", "140ms"]), &["140ms", "at most a third"]);
+    refused(&run(&["--network", "lan"]), &["--network lan", "--target sim"]);
+    refused(&run(&["--target", "sim", "--network", "moon"]), &["'moon'", "five-regions"]);
     refused(&["sweep", "--protocol", "raft", "--seeds", "5"], &["'5'", "0..500"]);
     refused(&["compare", "--protocols", "raft"], &["at least two"]);
     refused(&["compare", "--protocols", "raft,raft"], &["twice"]);

@@ -45,6 +45,24 @@ fn the_same_seed_gives_the_same_bytes_and_every_protocol_the_same_schedule() {
 }
 
 #[test]
+fn a_network_is_chosen_by_name_and_recorded_with_what_it_takes() {
+    let place = Place::new();
+    let (schedule, out) = (place.file("short.toml", SHORT), place.out());
+    simulate("raft", &["--network", "five-regions", "--schedule", &schedule, "--out", &out]);
+    let directory = Path::new(&out);
+    let config = fs::read_to_string(directory.join("config.toml")).unwrap();
+    for wanted in ["network = \"five-regions (simulated)\"", "750ms..1.5s", "150ms"] {
+        assert!(config.contains(wanted), "{config} lacks {wanted}");
+    }
+    let summary = json(&directory.join("summary.json"));
+    assert_eq!(summary["network"], "five-regions (simulated)");
+    let median = summary["commit_latency_ms"]["client"]["p50"].as_f64().unwrap();
+    assert!(median > 119.0, "a quorum of five regions is not nearer: {median} ms");
+    let report = fs::read_to_string(directory.join("report.html")).unwrap();
+    assert!(report.contains("<dt>network</dt><dd>five-regions (simulated)</dd>"));
+}
+
+#[test]
 fn a_run_directory_is_judged_and_reported_again() {
     let place = Place::new();
     let (schedule, out) = (place.file("short.toml", SHORT), place.out());

@@ -78,12 +78,13 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Groups runs by protocol, target, settings and storage, in the order of their first appearance.
+/// Groups runs by protocol, target, settings, storage and network, in the order of their first appearance.
 pub(crate) fn grouped(records: &[RunRecord]) -> Vec<Group<'_>> {
     let same = |a: &RunRecord, b: &RunRecord| {
         a.metadata.protocol == b.metadata.protocol
             && a.metadata.target == b.metadata.target
             && a.metadata.durability == b.metadata.durability
+            && a.metadata.network == b.metadata.network
             && a.settings == b.settings
     };
     let mut groups: Vec<Group<'_>> = Vec::new();

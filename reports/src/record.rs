@@ -85,6 +85,9 @@ pub struct Metadata {
     pub command: String,
     /// What a synced write survives on this run's storage.
     pub durability: String,
+    /// What messages travelled over.
+    #[serde(default)]
+    pub network: String,
     /// Whether the run was ended before its schedule was.
     pub partial: bool,
     /// When it started, by the wall clock, RFC 3339.

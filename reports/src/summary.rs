@@ -73,6 +73,9 @@ pub struct Summary {
     pub cost: Option<Cost>,
     /// What a synced write survives.
     pub durability: String,
+    /// What messages travelled over.
+    #[serde(default)]
+    pub network: String,
     /// Facts of the machine.
     pub host: BTreeMap<String, String>,
     /// The commit of the laboratory.
@@ -211,6 +214,7 @@ impl Summary {
             availability: figures.availability,
             cost: figures.cost,
             durability: meta.durability.clone(),
+            network: meta.network.clone(),
             host: meta.host.clone(),
             commit: meta.commit.clone(),
             command: meta.command.clone(),

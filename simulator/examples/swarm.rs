@@ -8,7 +8,7 @@ use consensus_core::{Event, Protocol, history::Outcome};
 use consensus_multipaxos::MultiPaxos;
 use consensus_raft::Raft;
 use faults::Schedule;
-use simulator::{Recording, SimulationConfig, run};
+use simulator::{Preset, Recording, SimulationConfig, run};
 
 fn main() {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -24,6 +24,7 @@ fn simulate<P: Protocol>(from: u64, to: u64) {
     for seed in from..to {
         let nodes = NonZeroUsize::new([3, 5, 5, 7][seed as usize % 4]).expect("none of them is 0");
         let config = SimulationConfig::new(Schedule::swarm(seed, nodes), seed);
+        let config = config.on(Preset::drawn(seed)).varied().untidy();
         let recording = run::<P>(&config);
         println!("{} seed {seed}: {}", P::NAME, summary(&recording));
     }

@@ -121,7 +121,7 @@ impl Administrators {
             administrator.errand.deadline.map_or(impatient_at, |at| at.min(impatient_at));
         let (to, ask) = (administrator.asked, administrator.errand.ask.clone());
         around.queue.push(impatient_at, Event::Client(ClientEvent::Impatient(attempt)));
-        let arrives = now + around.network.client_delay();
+        let arrives = now + around.network.client_delay(attempt.by, to);
         let request = Box::new(Request { attempt, ask, query: Bytes::new() });
         around.queue.push(arrives, Event::Request { to, request });
     }

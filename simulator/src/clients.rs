@@ -9,7 +9,7 @@ use consensus_core::{
 
 use crate::{
     client::{Client, ClientModel, Next, Task},
-    event::{Attempt, ClientEvent, Event},
+    event::{Asker, Attempt, ClientEvent, Event},
     surroundings::Surroundings,
 };
 
@@ -17,15 +17,21 @@ use crate::{
 pub(crate) struct Clients {
     model: ClientModel,
     nodes: u64,
+    /// Over how many sites they are spread: each is at the site of its place in the pool, modulo that.
+    sites: usize,
     draw: Draw,
     pool: Vec<Client>,
     idle: BTreeSet<usize>,
     names: u64,
+    /// How many operations were begun.
+    begun: usize,
 }
 
 impl Clients {
-    pub(crate) const fn new(model: ClientModel, nodes: u64, draw: Draw) -> Self {
-        Self { model, nodes, draw, pool: Vec::new(), idle: BTreeSet::new(), names: 0 }
+    pub(crate) fn new(model: ClientModel, nodes: u64, sites: usize, draw: Draw) -> Self {
+        let sites = sites.max(1);
+        let (pool, idle) = (Vec::new(), BTreeSet::new());
+        Self { model, nodes, sites, draw, pool, idle, names: 0, begun: 0 }
     }
 
     /// There are so many places to ask at from now on.
@@ -50,7 +56,7 @@ impl Clients {
         task: Task,
         around: &mut Surroundings<P>,
     ) {
-        let client = self.idle.pop_first().unwrap_or_else(|| self.hire());
+        let client = self.next_free();
         self.pool[client].look_around(self.nodes);
         let next = self.pool[client].start(now, task, &self.model);
         self.follow(now, client, next, around);
@@ -97,6 +103,21 @@ impl Clients {
         self.follow(now, place, next, around);
     }
 
+    /// The client for the next operation. The sites take turns, whichever of them is served sooner.
+    fn next_free(&mut self) -> usize {
+        let site = self.begun % self.sites;
+        self.begun += 1;
+        let mut found = self.idle.iter().copied().find(|client| client % self.sites == site);
+        while found.is_none() && self.pool.len() < self.model.most {
+            let client = self.hire();
+            self.idle.insert(client);
+            found = Some(client).filter(|client| client % self.sites == site);
+        }
+        let client = found.or_else(|| self.idle.first().copied()).unwrap_or_else(|| self.hire());
+        self.idle.remove(&client);
+        client
+    }
+
     /// Adds a client.
     fn hire(&mut self) -> usize {
         let place = self.pool.len();
@@ -118,7 +139,7 @@ impl Clients {
             Next::Ask { to, request, impatient_at } => {
                 let impatient = ClientEvent::Impatient(request.attempt);
                 around.queue.push(impatient_at, Event::Client(impatient));
-                let arrives = now + around.network.client_delay();
+                let arrives = now + around.network.client_delay(Asker::Client(client), to);
                 around.queue.push(arrives, Event::Request { to, request: Box::new(request) });
             }
             Next::Wait { until, attempt } => {

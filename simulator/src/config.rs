@@ -9,7 +9,7 @@ use crate::{
     client::ClientModel,
     clock::ClockModel,
     disk::DiskModel,
-    network::{NetworkModel, WireMode},
+    network::{NetworkModel, Preset, WireMode},
     snapshots::SnapshotModel,
 };
 
@@ -26,7 +26,7 @@ pub struct SimulationConfig {
     /// The protocol's parameters, those that the schedule sets among them; `node` and `members` are
     /// filled in for each replica.
     pub settings: Settings,
-    /// How long messages are under way.
+    /// The network between the replicas, and to the clients.
     pub network: NetworkModel,
     /// How the disks behave.
     pub disk: DiskModel,
@@ -85,7 +85,7 @@ impl SimulationConfig {
             settings: schedule.settings.apply(defaults),
             schedule,
             replayed: None,
-            network: NetworkModel::lan(),
+            network: NetworkModel::default(),
             disk: DiskModel::default(),
             snapshots: SnapshotModel::default(),
             clocks: ClockModel::default(),
@@ -99,6 +99,34 @@ impl SimulationConfig {
             convergence_within: Duration::from_secs(30),
         }
         .arranged()
+    }
+
+    /// The same run on this network. Election timeouts, heartbeats, the clients' patience, gossip and
+    /// the transfer of snapshots are made for it.
+    pub fn on(self, network: Preset) -> Self {
+        let (election_timeout, heartbeat_interval) = network.timing();
+        let stretch = network.stretch();
+        let gossip = match stretch {
+            1 => gossip::Config::new,
+            _ => gossip::Config::wan,
+        };
+        let ClientModel { attempt_timeout, first_backoff, longest_backoff, most } = self.clients;
+        Self {
+            network: network.model(),
+            settings: Settings { election_timeout, heartbeat_interval, ..self.settings },
+            clients: ClientModel {
+                attempt_timeout: attempt_timeout * stretch,
+                first_backoff: first_backoff * stretch,
+                longest_backoff: longest_backoff * stretch,
+                most,
+            },
+            snapshots: SnapshotModel {
+                retry_after: self.snapshots.retry_after * stretch,
+                ..self.snapshots
+            },
+            gossip: self.gossip.map(|known| gossip(known.cluster)),
+            ..self
+        }
     }
 
     /// Refuses what cannot be simulated.

@@ -13,7 +13,7 @@
 //!
 //! | what | how | with |
 //! |---|---|---|
-//! | time under way | drawn per message from the link's distribution; streams keep their order, datagrams do not | [`NetworkModel`] |
+//! | time under way | drawn per message from the link's distribution; a message occupies the line for its length; streams keep their order, datagrams do not; loss, doubling and overtaking where a link is like that | [`NetworkModel`], [`Preset`] |
 //! | faults on links | on the encoded bytes, through each replica's own link shim; damage is found by the CRC-32C and dropped | [`faults::LinkShim`] |
 //! | the disk | batches share a sync; durable messages wait for it; a crash keeps a drawn prefix of what was not synced | [`DiskModel`] |
 //! | the processor | each input occupies the consensus loop, and each request a front end, for a time; what comes meanwhile queues, up to a bound | [`ProcessorModel`] |
@@ -71,7 +71,9 @@ pub use config::{ProcessorModel, SimulationConfig, SimulationError};
 pub use disk::{DiskModel, Stall};
 pub use faults::Latency;
 pub use machine::Machine;
-pub use network::{NetworkModel, WireMode};
+pub use network::{
+    LinkModel, NetworkModel, Preset, REGIONS, ROUND_TRIPS_MS, UnknownNetwork, WireMode,
+};
 pub use recording::{Counters, FinalState, Recording, Struck};
 pub use run::{run, run_on};
 pub use snapshots::SnapshotModel;

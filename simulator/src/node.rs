@@ -229,7 +229,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         });
         let asked = running.pending.values().map(|pending| pending.attempt);
         for attempt in asked.chain(queued) {
-            around.answer(now, attempt, Answer::Reset);
+            around.answer(now, self.id, attempt, Answer::Reset);
         }
         Ended::Running
     }
@@ -305,12 +305,17 @@ impl<P: Protocol, M: Machine> Node<P, M> {
     /// A client's request arrives at the front end, which handles one after the other.
     pub(crate) fn ask(&mut self, now: Time, request: Box<Request>, around: &mut Surroundings<P>) {
         let Some(running) = &mut self.running else {
-            return around.answer(now, request.attempt, Answer::Unreachable);
+            return around.answer(now, self.id, request.attempt, Answer::Unreachable);
         };
         let begins = running.front_end_until.max(now);
         if begins.since(now) > around.processor.longest_queue {
             around.recorder.counters(self.id).turned_away += 1;
-            return around.answer(now, request.attempt, Answer::Refused(Refusal::Overloaded));
+            return around.answer(
+                now,
+                self.id,
+                request.attempt,
+                Answer::Refused(Refusal::Overloaded),
+            );
         }
         running.front_end_until = begins + around.processor.request;
         let (at, node, incarnation) = (running.front_end_until, self.id, self.incarnation);
@@ -330,7 +335,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
                 running.inbox.push_back(Incoming::Request(request));
                 self.wake(now, around);
             }
-            _ => around.answer(now, request.attempt, Answer::Reset),
+            _ => around.answer(now, self.id, request.attempt, Answer::Reset),
         }
     }
 

@@ -15,8 +15,6 @@ use consensus_core::{DecodeError, Index, NodeId, SnapshotMeta, Time, Validate, W
 pub struct SnapshotModel {
     /// The most bytes of one chunk.
     pub chunk_bytes: usize,
-    /// The bytes per second that a transfer moves over an undisturbed link.
-    pub bytes_per_s: u64,
     /// A chunk that is not acknowledged for so long is lost: the snapshot is offered anew.
     pub retry_after: Duration,
     /// After so many offers without progress the sender gives up, until it is told again to send.
@@ -24,21 +22,8 @@ pub struct SnapshotModel {
 }
 
 impl Default for SnapshotModel {
-    /// Over a gigabit network.
     fn default() -> Self {
-        Self {
-            chunk_bytes: 64 << 10,
-            bytes_per_s: 125_000_000,
-            retry_after: Duration::from_millis(100),
-            most_offers: 20,
-        }
-    }
-}
-
-impl SnapshotModel {
-    /// How long so many bytes occupy a link.
-    pub(crate) fn transmission(&self, bytes: usize) -> Duration {
-        Duration::from_secs_f64(bytes as f64 / self.bytes_per_s.max(1) as f64)
+        Self { chunk_bytes: 64 << 10, retry_after: Duration::from_millis(100), most_offers: 20 }
     }
 }
 

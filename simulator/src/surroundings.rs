@@ -39,16 +39,16 @@ impl<P: Protocol> Surroundings<P> {
 
     /// Sends a part of a snapshot, or an answer to one.
     pub(crate) fn post(&mut self, now: Time, way: Way, parcel: &Parcel) {
-        let Self { queue, network, recorder, snapshots, .. } = self;
-        let bytes = network.post(now, way, parcel, snapshots, queue);
+        let Self { queue, network, recorder, .. } = self;
+        let bytes = network.post(now, way, parcel, queue);
         let counters = recorder.counters(way.from);
         counters.parcels += 1;
         counters.parcel_bytes += bytes;
     }
 
-    /// Answers a client.
-    pub(crate) fn answer(&mut self, now: Time, attempt: Attempt, answer: Answer) {
-        let at = now + self.network.client_delay();
+    /// A replica answers a client.
+    pub(crate) fn answer(&mut self, now: Time, from: NodeId, attempt: Attempt, answer: Answer) {
+        let at = now + self.network.client_delay(attempt.by, from);
         self.queue.push(at, Event::Client(ClientEvent::Answer(attempt, answer)));
     }
 }

@@ -1,4 +1,4 @@
-//! What a seed draws beside its schedule: how good the disks and the clocks are.
+//! What a seed draws beside its schedule: how good the disks, the clocks and the links are.
 
 use std::time::Duration;
 
@@ -9,11 +9,15 @@ use crate::{
     clock::ClockModel,
     config::SimulationConfig,
     disk::{DiskModel, Stall},
+    network::LinkModel,
     snapshots::SnapshotModel,
 };
 
 /// The longest sync of a slow disk.
 const SLOW: Duration = Duration::from_millis(20);
+
+/// How often a network is never quite right.
+const UNTIDY: f64 = 0.25;
 
 /// By how much two clocks differ at most.
 const OFFSET: Duration = Duration::from_secs(3_600);
@@ -28,10 +32,28 @@ impl SimulationConfig {
         // Whole states are some hundred kilobytes, and every chunk waits for a disk.
         let few = [1_000, 4_000, 16_000, 64 << 10];
         let chunk_bytes = few[draw.of("chunk").below(few.len() as u64) as usize];
-        let snapshots = SnapshotModel { chunk_bytes, ..SnapshotModel::default() };
+        let snapshots = SnapshotModel { chunk_bytes, ..self.snapshots };
         let clocks = ClockModel { drift_ppm: self.settings.max_clock_drift_ppm, offset: OFFSET };
         Self { disk, snapshots, clocks, ..self }
     }
+
+    /// The same run over links that are never quite right, in some seeds: they lose, double and reorder
+    /// a little all the time, whatever faults there are besides.
+    pub fn untidy(self) -> Self {
+        let draw = Draw::new(self.seed).of("vary").of("untidy");
+        let network = match draw.chance(UNTIDY) {
+            true => self.network.with_links(|link| untidy(link, draw.of("links"))),
+            false => self.network,
+        };
+        Self { network, ..self }
+    }
+}
+
+/// Every link does a little of what links do that are never quite right.
+fn untidy(link: &mut LinkModel, draw: Draw) {
+    link.loss = 0.01 * draw.of("loss").unit();
+    link.duplication = 0.01 * draw.of("duplication").unit();
+    link.reordering = 0.05 * draw.of("reordering").unit();
 }
 
 fn disk(draw: Draw) -> DiskModel {

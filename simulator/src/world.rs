@@ -47,7 +47,7 @@ impl<P: Protocol, M: Machine> World<P, M> {
             now: Time::ZERO,
             nodes,
             administrators: Administrators::new(clients.clone(), places, seed.of("administrator")),
-            clients: Clients::new(clients, count, seed.of("client")),
+            clients: Clients::new(clients, count, config.network.sites, seed.of("client")),
             around: Surroundings {
                 queue: Queue::new(),
                 network,
@@ -264,7 +264,7 @@ impl<P: Protocol, M: Machine> World<P, M> {
             }
             Event::Request { to, request } => nodes[place(to)].ask(now, request, around),
             Event::Admitted { node, request, .. } if !is_there(nodes, node) => {
-                around.answer(now, request.attempt, Answer::Reset);
+                around.answer(now, node, request.attempt, Answer::Reset);
             }
             Event::Admitted { node, incarnation, request } => {
                 nodes[place(node)].admitted(now, incarnation, request, around);

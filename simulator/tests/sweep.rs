@@ -9,11 +9,12 @@ use consensus_core::{Event, Protocol};
 use consensus_multipaxos::MultiPaxos;
 use consensus_raft::Raft;
 use faults::{Answer, Kind, Schedule};
-use simulator::{Recording, SimulationConfig, run};
+use simulator::{Preset, Recording, SimulationConfig, run};
 
 fn swarm(seed: u64, nodes: usize) -> SimulationConfig {
     let nodes = NonZeroUsize::new(nodes).unwrap();
-    SimulationConfig::new(Schedule::swarm(seed, nodes), seed).varied()
+    let schedule = Schedule::swarm(seed, nodes);
+    SimulationConfig::new(schedule, seed).on(Preset::drawn(seed)).varied().untidy()
 }
 
 /// Adds up how often each thing happened without which a sweep would prove little.

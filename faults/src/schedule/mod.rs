@@ -142,6 +142,21 @@ impl Schedule {
         Ok(resized)
     }
 
+    /// The same schedule for a network on which everything takes so many times longer: how long
+    /// clients and steps wait, how long recovery is watched, and every bound on what is measured.
+    /// The faults themselves come and last as before.
+    #[must_use]
+    pub fn stretched(&self, times: u32) -> Self {
+        let mut schedule = self.clone();
+        let Self { settle, patience, load, expect, .. } = &mut schedule;
+        let AfterHeal { leader, converged } = &mut expect.after_heal;
+        let bounds = leader.iter_mut().chain(converged).chain(expect.slo.values_mut());
+        for waits in bounds.chain([settle, patience, &mut load.timeout]) {
+            *waits = waits.saturating_mul(times);
+        }
+        schedule
+    }
+
     /// The schedule as TOML, to be read back by [`Schedule::parse`].
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a schedule holds nothing that TOML cannot write")

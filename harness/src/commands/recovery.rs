@@ -101,6 +101,7 @@ impl Asked<'_> {
             seed,
             storage: StorageKind::Memory,
             via: Route::Direct,
+            network: Some(simulator::Preset::default()),
             tuning: self.variant.tuning.clone(),
             keep_data: false,
         }

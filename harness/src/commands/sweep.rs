@@ -71,17 +71,20 @@ pub fn sweep(arguments: &SweepArgs) -> Result<bool> {
 
 fn plan_of(arguments: &SweepArgs, protocol: &Entry, seed: u64) -> Result<Plan> {
     let schedule = plan::schedule(&arguments.schedule, seed, arguments.nodes)?;
+    let network = arguments.network.unwrap_or_default();
     let tuning = arguments.tuning.under(&schedule.settings);
-    plan::check_tuning(&tuning, &plan::members(schedule.nodes))?;
     let plan = Plan {
         target: Target::Sim,
         schedule,
         seed,
         storage: StorageKind::Memory,
         via: Route::Direct,
+        network: None,
         tuning,
         keep_data: false,
     };
+    let plan = plan.on(network);
+    plan::check_tuning(&plan.tuning, &plan.members())?;
     Ok(plan.of(protocol))
 }
 
@@ -316,8 +319,10 @@ fn tell(arguments: &SweepArgs, results: &[SeedResult], effort: &Effort) {
     }
     for failed in failures.iter().take(TOLD) {
         println!("  seed {}: {}", failed.seed, failed.failure.as_deref().unwrap_or_default());
+        let network =
+            arguments.network.map(|network| format!(" --network {network}")).unwrap_or_default();
         println!(
-            "    harness run --protocol {} --target sim --schedule {} --nodes {} --seed {}",
+            "    harness run --protocol {} --target sim --schedule {} --nodes {} --seed {}{network}",
             arguments.protocol, arguments.schedule, failed.nodes, failed.seed
         );
     }

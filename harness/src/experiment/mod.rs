@@ -116,7 +116,7 @@ impl Origin {
 /// Makes a judged record of what a target handed over.
 pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Result<RunRecord> {
     let verdicts = raw.judge();
-    let timing = &plan.tuning.election_timeout;
+    let timing = plan.tuning.election_timeout();
     let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
     let mut record = RunRecord {
         metadata: Metadata {
@@ -135,6 +135,7 @@ pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Resu
             commit: env!("LABORATORY_COMMIT").to_owned(),
             command: origin.command,
             durability: raw.durability.clone(),
+            network: network(plan),
             partial: raw.partial,
             started_at: origin.started_at,
             begin: raw.ready,
@@ -147,7 +148,7 @@ pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Resu
         timing: Some(ElectionTiming {
             shortest_timeout_ms: millis(timing.start),
             longest_timeout_ms: millis(timing.end),
-            heartbeat_interval_ms: millis(plan.tuning.heartbeat_interval),
+            heartbeat_interval_ms: millis(plan.tuning.heartbeat_interval()),
         }),
         verdicts,
         planned_faults: bands::planned(&raw.resolved),
@@ -164,6 +165,14 @@ pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Resu
     record.expectations.push(bands::all_struck(&raw.resolved));
     record.expectations.extend(raw.failure.as_deref().map(judge::broken));
     Ok(record)
+}
+
+/// What messages travel over.
+fn network(plan: &Plan) -> String {
+    match plan.network {
+        Some(network) => format!("{network} (simulated)"),
+        None => "this machine's loopback".to_owned(),
+    }
 }
 
 /// The rows of the parity table: what every compared run shares.
@@ -188,7 +197,8 @@ fn settings(plan: &Plan) -> Vec<Setting> {
 
 /// The replicas' configuration, as TOML.
 fn config_text(plan: &Plan, protocol: &str) -> String {
-    let mut text = format!("protocol = {protocol:?}\ntarget = \"{}\"\n", plan.target);
+    let (target, network) = (plan.target.to_string(), network(plan));
+    let mut text = format!("protocol = {protocol:?}\ntarget = {target:?}\nnetwork = {network:?}\n");
     for Setting { name, value } in settings(plan) {
         text.push_str(&format!("{name:?} = {value:?}\n"));
     }

@@ -11,7 +11,8 @@ use crate::plan::Plan;
 
 /// The simulation that a plan asks for.
 pub fn simulation(plan: &Plan) -> SimulationConfig {
-    let mut config = SimulationConfig::new(plan.schedule.clone(), plan.seed);
+    let config = SimulationConfig::new(plan.schedule.clone(), plan.seed);
+    let mut config = config.on(plan.network.unwrap_or_default());
     config.settings = plan.tuning.settings(NodeId(1), plan.members());
     if plan.is_drawn() { config.varied() } else { config }
 }

@@ -8,12 +8,13 @@ use crate::{analysis::Group, record::RunRecord};
 /// A fact of a run that should be alike in all.
 type Fact = fn(&RunRecord) -> String;
 
-const FACTS: [(&str, Fact); 5] = [
+const FACTS: [(&str, Fact); 6] = [
     ("schedule", |record| record.metadata.schedule.clone()),
     ("target", |record| record.metadata.target.clone()),
     ("cluster size", |record| record.metadata.nodes.to_string()),
     ("laboratory's commit", |record| record.metadata.commit.clone()),
     ("durability", |record| record.metadata.durability.clone()),
+    ("network", |record| record.metadata.network.clone()),
 ];
 
 /// Banners that say what keeps these runs from being comparable, if anything does.

@@ -256,6 +256,7 @@ pub(super) fn environment(record: &RunRecord) -> String {
         ("started".into(), meta.started_at.clone()),
         ("target".into(), format!("{} ({})", meta.target, meta.clock)),
         ("durability".into(), meta.durability.clone()),
+        ("network".into(), meta.network.clone()),
         ("schedule".into(), format!("{} ({})", meta.schedule, meta.schedule_digest)),
         ("seed".into(), meta.seed.to_string()),
     ];

@@ -234,6 +234,7 @@ pub fn empty(protocol: &str) -> RunRecord {
             commit: "0123abc".into(),
             command: format!("harness run --protocol {protocol} --seed 1"),
             durability: "fdatasync on every sync".into(),
+            network: "a switch".into(),
             partial: false,
             started_at: "2025-01-01T12:00:00Z".into(),
             begin: BEGIN,

@@ -108,7 +108,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             around.recorder.applied(applied);
             if let Some(pending) = request.and_then(|request| pending.remove(&request)) {
                 let answer = reply.map_or(Answer::Unknown, Answer::Applied);
-                around.answer(now, pending.attempt, answer);
+                around.answer(now, self.id, pending.attempt, answer);
             }
         }
     }
@@ -128,7 +128,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             Outcome::Done => Answer::Done,
             Outcome::Unknown => Answer::Unknown,
         };
-        around.answer(now, attempt, answer);
+        around.answer(now, self.id, attempt, answer);
     }
 
     fn note(&self, now: Time, cause: Cause, event: Noted, around: &mut Surroundings<P>) {

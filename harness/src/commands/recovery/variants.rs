@@ -74,8 +74,8 @@ fn variant(election: Option<&str>, switches: &Switches, timeout: &Range<Duration
     let election = election.filter(|election| *election != "timeout");
     let options = election.map(|election| ("election".to_owned(), election.to_owned()));
     let tuning = Tuning {
-        election_timeout: timeout.clone(),
-        heartbeat_interval,
+        election_timeout: Some(timeout.clone()),
+        heartbeat_interval: Some(heartbeat_interval),
         pre_vote,
         check_quorum,
         leases,

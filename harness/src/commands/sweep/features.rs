@@ -55,6 +55,7 @@ impl Features {
         for (what, drawn) in known {
             features.drawn.insert(what.to_owned(), u64::from(drawn));
         }
+        features.drawn.extend(plan.network.map(|network| (format!("network {network}"), 1)));
         for (name, value) in &tuning.options {
             features.drawn.insert(format!("{name}={value}"), 1);
         }
