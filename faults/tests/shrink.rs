@@ -32,7 +32,8 @@ fn a_dozen_faults_become_the_two_that_matter() {
     let text = schedule.to_short_toml();
     assert!(complete && schedule.steps.len() == 2, "{text}");
     assert!(schedule.steps.iter().all(|step| step.repeat.is_none()), "{text}");
-    assert!(schedule.settings.is_empty() && schedule.nodes.get() <= 3, "{text}");
+    // Some shapes of a partition take four.
+    assert!(schedule.settings.is_empty() && schedule.nodes.get() <= 4, "{text}");
     assert!(schedule.load.rate <= 1.0 && schedule.settle.is_zero(), "{text}");
     assert!(text.lines().count() < 20, "{text}");
     assert_eq!(Schedule::parse("shrunk.toml", &text).unwrap(), schedule);
