@@ -38,8 +38,9 @@ const fn on_kind(kind: Kind) -> Support {
         | Kind::DiskError
         | Kind::FullDisk
         | Kind::TornRecord
-        | Kind::BitRot
-        | Kind::ClockJump
-        | Kind::ClockRate => return Support::Refused("no shim stands before disk and clock yet"),
+        | Kind::BitRot => return Support::Refused("a replica has no disk shim"),
+        Kind::ClockJump | Kind::ClockRate => {
+            return Support::Refused("a replica has no clock shim");
+        }
     })
 }
