@@ -14,6 +14,7 @@
 //! | no lost acknowledgements | [`no_lost_acks`] | operations, applied entries |
 //! | exactly once | [`exactly_once`] | operations, applied entries |
 //! | election safety | [`election_safety`] | observations |
+//! | reads by lease | [`lease_reads`] | operations |
 //! | stale reads | [`stale_reads`] | operations |
 //! | convergence | [`convergence`] | samples, faults, configurations |
 //! | not vacuous | [`vacuity`] | all of it |
@@ -31,6 +32,7 @@ pub mod election_safety;
 pub mod exactly_once;
 pub mod export;
 pub mod jsonl;
+pub mod lease_reads;
 pub mod linearizable;
 pub mod log_agreement;
 pub mod no_lost_acks;
@@ -97,8 +99,10 @@ pub fn check(evidence: &Evidence<'_>) -> Verdicts {
 /// Judges a run; the search for a linearization gives up beyond these limits.
 pub fn check_within(evidence: &Evidence<'_>, limits: &Limits) -> Verdicts {
     let coverage = Coverage::of(evidence);
+    let (linearizable, lease_reads) = lease_reads::check(evidence, limits);
     Verdicts {
-        linearizable: linearizable::check(evidence, limits),
+        linearizable,
+        lease_reads,
         log_agreement: log_agreement::check(evidence),
         state_agreement: state_agreement::check(evidence),
         commit_monotonic: commit_monotonic::check(evidence),

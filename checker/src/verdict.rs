@@ -119,8 +119,11 @@ impl From<Counterexample> for Verdict {
 #[serde(deny_unknown_fields)]
 pub struct Verdicts {
     /// Every key behaves as one register that operations reach one at a time, each between its
-    /// first send and its answer (Herlihy & Wing 1990).
+    /// first send and its answer (Herlihy & Wing 1990). Reads by lease are left out.
     pub linearizable: Verdict,
+    /// The same with the reads by lease among the operations: they keep their promise.
+    #[serde(default = "held")]
+    pub lease_reads: Verdict,
     /// All replicas apply the same entries in the same order, restarts included (Raft §5.4.3,
     /// "State Machine Safety"; Lamport's "Consistency").
     pub log_agreement: Verdict,
@@ -154,7 +157,7 @@ pub struct Verdicts {
     pub coverage: Coverage,
 }
 
-/// What is said of stale reads in records from before there were any.
+/// What is said in records from before a rule was judged by itself.
 const fn held() -> Verdict {
     Verdict::Ok
 }
@@ -171,9 +174,10 @@ impl Verdicts {
     }
 
     /// The verdicts by the names under which schedules expect them.
-    pub const fn named(&self) -> [(&'static str, &Verdict); 10] {
+    pub const fn named(&self) -> [(&'static str, &Verdict); 11] {
         [
             ("linearizable", &self.linearizable),
+            ("lease-reads", &self.lease_reads),
             ("log-agreement", &self.log_agreement),
             ("state-agreement", &self.state_agreement),
             ("commit-monotonic", &self.commit_monotonic),

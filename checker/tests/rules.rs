@@ -307,3 +307,21 @@ fn a_stale_read_sees_nothing_that_nobody_wrote() {
     let perhaps = [unknown(put(1, (0, 10), "a")), stale(get(2, (40, 50), "a"))];
     assert!(stale_reads(&perhaps).stale_reads.is_ok(), "an unknown write may have been done");
 }
+
+#[test]
+fn a_read_by_lease_that_sees_the_past_breaks_its_own_rule_alone() {
+    let leased = |read| Operation { consistency: Some(Consistency::Lease), ..read };
+    let judge =
+        |history: &[Operation]| check(&Evidence { operations: history, ..Evidence::default() });
+    let writes = [put(1, (0, 10), "a"), put(1, (20, 30), "b")];
+    let with = |reads: &[Operation]| judge(&[&writes[..], reads].concat());
+    let verdicts = with(&[leased(get(2, (40, 50), "b"))]);
+    assert!(verdicts.holds(), "{verdicts}");
+    let verdicts = with(&[leased(get(2, (40, 50), "a")), get(3, (60, 70), "b")]);
+    assert!(verdicts.linearizable.is_ok(), "{verdicts}");
+    assert!(verdicts.lease_reads.counterexample().is_some(), "{verdicts}");
+    // Where nothing is as it should be, nothing is said of leases.
+    let verdicts = with(&[leased(get(2, (40, 50), "b")), get(3, (60, 70), "a")]);
+    assert!(verdicts.linearizable.counterexample().is_some(), "{verdicts}");
+    assert!(matches!(verdicts.lease_reads, Verdict::Undecided(_)), "{verdicts}");
+}

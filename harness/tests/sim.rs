@@ -217,3 +217,20 @@ fn history_of(directory: &Path) -> Vec<Operation> {
     let text = fs::read_to_string(directory.join("history.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
+
+#[test]
+fn a_lease_that_breaks_is_seen_and_the_report_says_how_far_the_clocks_drifted() {
+    for protocol in PROTOCOLS {
+        let place = Place::new();
+        let out = place.out();
+        simulate(protocol, &["--schedule", "clock-beyond-bound", "--seed", "1", "--out", &out]);
+        let verdict = json(&Path::new(&out).join("summary.json"))["verdict"].clone();
+        assert_eq!(
+            (&verdict["lease_reads"], &verdict["linearizable"]),
+            (&"violated".into(), &"ok".into())
+        );
+        let report = fs::read_to_string(Path::new(&out).join("report.html")).unwrap();
+        let why = "the clocks drifted beyond the bound that leases assume (1000 ppm assumed, 900000 ppm made)";
+        assert!(report.contains(why), "{protocol}");
+    }
+}

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use checker::{Evidence, Fault, Faults, StateDigest, Verdicts};
+use checker::{Evidence, Fault, Faults, StateDigest, Verdict, Verdicts};
 use consensus_core::{
     NodeId, Time,
     history::{Applied, Observed, Operation, Sample},
@@ -37,6 +37,12 @@ pub struct RunRecord {
     pub states: Vec<StateDigest>,
     /// What the schedule expected, and whether it held.
     pub expectations: Vec<Expectation>,
+    /// The verdicts, by name, that the schedule expects to be violated.
+    #[serde(default)]
+    pub meant_to_break: Vec<String>,
+    /// What a reader of the verdicts must know, each in a sentence.
+    #[serde(default)]
+    pub remarks: Vec<String>,
     /// The resolved schedule, as TOML.
     #[serde(skip)]
     pub schedule_text: String,
@@ -190,7 +196,18 @@ impl FaultBand {
 
     /// Whether the processes it struck end, and forget what they led.
     pub fn ends_processes(&self) -> bool {
-        matches!(self.kind.as_str(), "crash" | "delete" | "restart")
+        matches!(
+            self.kind.as_str(),
+            "crash"
+                | "delete"
+                | "restart"
+                | "lost-disk"
+                | "lost-volume"
+                | "disk-error"
+                | "full-disk"
+                | "torn-record"
+                | "bit-rot"
+        )
     }
 }
 
@@ -246,6 +263,16 @@ impl RunRecord {
     /// How the run stands: the worst of its verdicts.
     pub fn standing(&self) -> crate::verdicts::Standing {
         crate::verdicts::overall(&self.verdicts)
+    }
+
+    /// The verdicts that are not ok, and that the schedule does not expect to be violated.
+    pub fn unexpected(&self) -> impl Iterator<Item = (&'static str, &Verdict)> {
+        let named = self.verdicts.named().into_iter();
+        named.filter(|(name, verdict)| {
+            let named = self.meant_to_break.iter().any(|meant| meant == name);
+            let meant = named && verdict.counterexample().is_some();
+            !verdict.passes() && !meant
+        })
     }
 
     /// Whether performance figures may be given: no verdict is violated (a run that fails

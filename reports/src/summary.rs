@@ -45,6 +45,9 @@ pub struct Summary {
     pub expectations_held: bool,
     /// The expectations.
     pub expectations: Vec<Expectation>,
+    /// What a reader of the verdicts must know.
+    #[serde(default)]
+    pub remarks: Vec<String>,
     /// How the operations ended.
     pub operations: OperationCounts,
     /// What came of the trials.
@@ -91,6 +94,9 @@ pub struct Summary {
 pub struct VerdictSummary {
     /// Every answer fits one order of the operations.
     pub linearizable: Standing,
+    /// The same, with the reads by lease among them.
+    #[serde(default)]
+    pub lease_reads: Standing,
     /// All replicas applied one log.
     pub log_agreement: Standing,
     /// Equal positions, equal states.
@@ -201,6 +207,7 @@ impl Summary {
             verdict: VerdictSummary::of(record),
             expectations_held: record.expectations.iter().all(|expectation| expectation.held),
             expectations: record.expectations.clone(),
+            remarks: record.remarks.clone(),
             operations: OperationCounts::of(record),
             trials: TrialCounts::of(&trials),
             throughput_per_s: figures.throughput_per_s,
@@ -227,6 +234,7 @@ impl Summary {
         let verdict = &self.verdict;
         Standing::of_all([
             verdict.linearizable,
+            verdict.lease_reads,
             verdict.log_agreement,
             verdict.state_agreement,
             verdict.commit_monotonic,
@@ -308,6 +316,7 @@ impl VerdictSummary {
         let verdicts = &record.verdicts;
         Self {
             linearizable: (&verdicts.linearizable).into(),
+            lease_reads: (&verdicts.lease_reads).into(),
             log_agreement: (&verdicts.log_agreement).into(),
             state_agreement: (&verdicts.state_agreement).into(),
             commit_monotonic: (&verdicts.commit_monotonic).into(),

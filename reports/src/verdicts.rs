@@ -74,6 +74,7 @@ pub fn question(name: &str) -> &'static str {
         "linearizable" => {
             "Every answer fits one order of the operations, each between its sending and its answer."
         }
+        "lease-reads" => "The same, with the reads by lease among the operations.",
         "log-agreement" => {
             "All replicas applied the same entries in the same order, restarts included."
         }

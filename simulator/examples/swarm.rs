@@ -51,7 +51,10 @@ fn summary(recording: &Recording) -> String {
         count(Outcome::is_ok),
         count(|outcome| matches!(outcome, Outcome::Failed(_))),
         count(|outcome| matches!(outcome, Outcome::Unknown(_))),
-        verdicts.linearizable,
+        match verdicts.named().into_iter().find(|(_, verdict)| !verdict.passes()) {
+            Some((rule, verdict)) => format!("{rule} {verdict}"),
+            None => "all rules held".to_owned(),
+        },
         match recording.converged {
             Some(at) => format!("agreed after {at}"),
             None => "did not agree".to_owned(),

@@ -29,13 +29,19 @@ const fn on_kind(kind: Kind) -> Support {
         Kind::LostDisk | Kind::LostVolume => {
             "a new node on an empty disk, which an administrator has admitted"
         }
-        Kind::SlowDisk
-        | Kind::StalledDisk
-        | Kind::DiskError
-        | Kind::FullDisk
-        | Kind::TornRecord
-        | Kind::BitRot
-        | Kind::ClockJump
-        | Kind::ClockRate => return Support::Refused("the models know no such trouble"),
+        Kind::SlowDisk => "the disk's model: each sync is drawn longer",
+        Kind::StalledDisk => "the disk's model: what would be done waits until the step is over",
+        Kind::DiskError | Kind::FullDisk => {
+            "the next write or sync ends the node, as a crash does; it is started when the step ends"
+        }
+        Kind::TornRecord => {
+            "the node dies at its next write, half of which is on the disk; recovery reads the bytes"
+        }
+        Kind::BitRot => {
+            "a bit flips in the log's bytes; recovery names the record and refuses, and a new node is \
+             admitted on an empty disk"
+        }
+        Kind::ClockJump => "the node's clock; its timers are not moved",
+        Kind::ClockRate => "the node's clock, and its timers with it",
     })
 }

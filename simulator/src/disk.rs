@@ -1,9 +1,14 @@
 //! One replica's disk in virtual time, and the barrier that its durable messages wait at.
 
+mod image;
+
 use std::{collections::VecDeque, time::Duration};
 
-use consensus_core::{Disk, Draw, Index, NodeId, Protocol, Time, Write, storage::MemoryDisk};
-use faults::Latency;
+use consensus_core::{
+    Disk, Draw, Index, NodeId, Protocol, Time, Write,
+    storage::{MemoryDisk, StorageError},
+};
+use faults::{DiskFailure, DiskRules, Latency};
 
 /// How a disk behaves.
 #[derive(Clone, PartialEq, Debug)]
@@ -67,6 +72,10 @@ pub(crate) struct Waiting<P: Protocol> {
 #[derive(Debug)]
 pub(crate) struct Barrier<P: Protocol> {
     disk: MemoryDisk<P::Record>,
+    /// The log as bytes, once a bit of it has flipped.
+    rotten: Option<Vec<u8>>,
+    /// What faults do to it.
+    rules: DiskRules,
     draw: Draw,
     written: u64,
     durable: u64,
@@ -83,6 +92,8 @@ impl<P: Protocol> Barrier<P> {
     pub(crate) fn new(draw: Draw) -> Self {
         Self {
             disk: MemoryDisk::new(),
+            rotten: None,
+            rules: DiskRules::default(),
             draw,
             written: 0,
             durable: 0,
@@ -131,7 +142,8 @@ impl<P: Protocol> Barrier<P> {
         self.syncing = Some(self.written);
         self.oldest_unsynced = None;
         self.syncs += 1;
-        Some(now + model.draw(self.draw.at(self.syncs)))
+        let draw = self.draw.at(self.syncs);
+        Some(now + model.draw(draw) + self.rules.adds(draw))
     }
 
     /// When the oldest batch for which no sync was started has grown too old, if there is any.
@@ -151,7 +163,8 @@ impl<P: Protocol> Barrier<P> {
     pub(crate) fn chore(&mut self, bytes: usize, model: &DiskModel) -> Duration {
         self.chores += 1;
         let written = bytes as f64 / model.bytes_per_s.max(1) as f64;
-        Duration::from_secs_f64(written) + model.draw(self.draw.of("chore").at(self.chores))
+        let draw = self.draw.of("chore").at(self.chores);
+        Duration::from_secs_f64(written) + model.draw(draw) + self.rules.adds(draw)
     }
 
     /// The last position that the durable base of the log includes.
@@ -167,6 +180,26 @@ impl<P: Protocol> Barrier<P> {
         self.waiting.pop_front()
     }
 
+    /// Puts these rules in force, in the place of all earlier ones.
+    pub(crate) fn set_rules(&mut self, rules: DiskRules) {
+        self.rules = rules;
+    }
+
+    /// Whether no sync ends for now.
+    pub(crate) const fn is_stalled(&self) -> bool {
+        self.rules.stalled
+    }
+
+    /// How whatever is written or synced now fails, if it does.
+    pub(crate) const fn failure(&self) -> Option<DiskFailure> {
+        self.rules.fails
+    }
+
+    /// Whether something was written that is not durable yet.
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.durable < self.written
+    }
+
     /// Crashes: a drawn prefix of the batches that were not durable stays, the others are lost, and
     /// the messages behind them never leave. Says how many batches were lost.
     pub(crate) fn crash(&mut self) -> u64 {
@@ -176,6 +209,44 @@ impl<P: Protocol> Barrier<P> {
         self.disk.crash(usize::try_from(kept).expect("batches are held in memory"));
         self.level();
         unsynced - kept
+    }
+
+    /// Crashes in the middle of a write: of the first batch that is lost, one half is on the disk.
+    /// Recovery reads the bytes, and cuts it. Says how many batches were lost; zero if all were
+    /// durable, for then none was being written.
+    pub(crate) fn tear(&mut self) -> u64 {
+        let unsynced = self.written - self.durable;
+        self.crashes += 1;
+        if unsynced == 0 {
+            self.level();
+            return 0;
+        }
+        let draw = self.draw.of("crash").at(self.crashes);
+        let kept = usize::try_from(draw.below(unsynced)).expect("batches are held in memory");
+        let batches = self.disk.pending();
+        let mut records: Vec<_> =
+            batches[..=kept].iter().map(|batch| image::record(batch)).collect();
+        let half = records.pop().expect("at least the first of them is lost");
+        records.push(image::tear(half, draw));
+        let read = image::read(&image::log(&records)).expect("a torn end is no damage");
+        assert!(
+            read.torn && read.batches == batches[..kept],
+            "a torn end is cut, and nothing else"
+        );
+        self.disk.crash(0);
+        read.batches.into_iter().for_each(|batch| self.disk.write(batch));
+        self.disk.sync(kept);
+        self.level();
+        unsynced - kept as u64
+    }
+
+    /// Flips a bit of a record at rest, while nobody uses the disk.
+    pub(crate) fn rot(&mut self) {
+        let Disk { base, state, entries } = self.disk.durable();
+        let base = base.iter().map(|base| Write::Base(base.clone()));
+        let puts = state.iter().chain(entries).map(|record| Write::Put(record.clone()));
+        let records: Vec<_> = base.chain(puts).map(|write| image::record(&[write])).collect();
+        self.rotten = Some(image::rot(&records, self.draw.of("rot")));
     }
 
     /// Stops in an orderly way: everything that was written is on disk. The messages that waited are
@@ -194,8 +265,15 @@ impl<P: Protocol> Barrier<P> {
     }
 
     /// What a replica finds that starts on this disk.
-    pub(crate) fn recover(&self) -> Disk<P::Record> {
-        self.disk.durable().clone()
+    ///
+    /// # Errors
+    ///
+    /// If a record is damaged: nothing must be made of the others.
+    pub(crate) fn recover(&self) -> Result<Disk<P::Record>, StorageError> {
+        let Some(log) = &self.rotten else { return Ok(self.disk.durable().clone()) };
+        let mut disk = Disk::empty();
+        image::read(log)?.batches.iter().flatten().for_each(|write| disk.write(write));
+        Ok(disk)
     }
 
     /// How many syncs were started.

@@ -16,11 +16,12 @@
 //! | time under way | drawn per message from the link's distribution; a message occupies the line for its length; streams keep their order, datagrams do not; loss, doubling and overtaking where a link is like that | [`NetworkModel`], [`Preset`] |
 //! | faults on links | on the encoded bytes, through each replica's own link shim; damage is found by the CRC-32C and dropped | [`faults::LinkShim`] |
 //! | the disk | batches share a sync; durable messages wait for it; a crash keeps a drawn prefix of what was not synced | [`DiskModel`] |
+//! | faults of disks | a sync takes longer, or never ends; a write or sync that fails ends the replica; a crash may tear the first record it loses, and a bit of a record at rest may flip: recovery then reads bytes, cuts the one and refuses the other | [`faults::DiskRules`] |
 //! | the processor | each input occupies the consensus loop, and each request a front end, for a time; what comes meanwhile queues, up to a bound | [`ProcessorModel`] |
 //! | snapshots | saved beside the log, which takes a time that grows with their size; carried in chunks over the links with their faults, and resumed where they broke | [`SnapshotModel`] |
 //! | timers | drawn from the protocol's range, keyed by (seed, node, timer, how-many-th arming) | |
 //! | clients | an open loop of arrivals; redirects, back-off, retries under one session and number, honest outcomes | [`ClientModel`] |
-//! | clocks | each replica has its own, which starts somewhere and runs a little too fast or too slow; its timers run by it | [`ClockModel`] |
+//! | clocks | each replica has its own, which starts somewhere and runs a little too fast or too slow; its timers run by it. Faults make it jump, and run at any rate | [`ClockModel`] |
 //! | lives | a replica whose disk is lost comes back as somebody else in its place; members come and go | |
 //! | a pause | the replica handles nothing; its inbox, its timers and its datagrams pile up | |
 //!
@@ -74,6 +75,6 @@ pub use machine::Machine;
 pub use network::{
     LinkModel, NetworkModel, Preset, REGIONS, ROUND_TRIPS_MS, UnknownNetwork, WireMode,
 };
-pub use recording::{Counters, FinalState, Recording, Struck};
+pub use recording::{Counters, FinalState, Recording, RefusedDisk, Struck};
 pub use run::{run, run_on};
 pub use snapshots::SnapshotModel;

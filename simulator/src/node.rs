@@ -2,6 +2,7 @@
 //! contract in [`consensus_core`]'s documentation says.
 
 mod effects;
+mod hardware;
 mod snapshots;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,7 +17,7 @@ use crate::{
     event::{Answer, Attempt, Event, Local, Request},
     machine::Machine,
     membership::{Membership, Suspicion},
-    recording::Cause,
+    recording::{Cause, RefusedDisk},
     snapshots::{Parcel, Sendings, Shelf},
     surroundings::Surroundings,
     timers::{Look, Timers},
@@ -68,6 +69,8 @@ struct Running<P: Protocol, M> {
     sendings: Sendings,
     /// When an event comes that looks after what is being sent.
     resend_at: Option<Time>,
+    /// What the disk would be done with by now, if it were not stalled.
+    held_back: Vec<Local<P::Timer>>,
 }
 
 /// Whether a replica that is up gets to run.
@@ -169,16 +172,23 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         self.barrier.syncs()
     }
 
-    /// Starts the next incarnation from what the disk holds; nothing, if one runs.
+    /// Starts the next incarnation from what the disk holds; nothing, if one runs, or if a record on
+    /// the disk is damaged.
     pub(crate) fn start(&mut self, now: Time, around: &mut Surroundings<P>) {
         if self.is_up() {
             return;
         }
+        let disk = match self.barrier.recover() {
+            Ok(disk) => disk,
+            Err(error) => {
+                let (node, why) = (self.id, error.to_string());
+                return around.recorder.refused(RefusedDisk { at: now, node, why });
+            }
+        };
         self.incarnation += 1;
         self.activity = Activity::Awake;
         self.reclaim();
         self.age_at = None;
-        let disk = self.barrier.recover();
         let config = self.config.clone();
         let shown = self.clock.shows(now);
         let protocol = P::recover(config, self.incarnation, shown, disk, &mut self.outbox);
@@ -197,6 +207,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             chores_until: now,
             sendings: Sendings::default(),
             resend_at: None,
+            held_back: Vec::new(),
         });
         self.carry_out(now, Cause::NONE, around);
         self.join(now, around);
@@ -212,9 +223,14 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         }
     }
 
-    /// Ends the incarnation that runs, after a last sync.
+    /// Ends the incarnation that runs, after a last sync, if the disk does that much.
     pub(crate) fn stop(&mut self, now: Time, around: &mut Surroundings<P>) {
-        if self.end(now, around) == Ended::Running {
+        if self.end(now, around) == Ended::Already {
+            return;
+        }
+        if self.barrier.is_stalled() || self.barrier.failure().is_some() {
+            around.recorder.counters(self.id).lost_batches += self.barrier.crash();
+        } else {
             self.barrier.stop();
         }
     }
@@ -351,6 +367,14 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             return;
         }
         let Some(running) = &mut self.running else { return };
+        if matches!(what, Local::Sync | Local::Chore) {
+            if let Some(failure) = self.barrier.failure() {
+                return self.fail(now, failure, around);
+            }
+            if self.barrier.is_stalled() {
+                return running.held_back.push(what);
+            }
+        }
         match what {
             Local::Sync => self.barrier.finish_sync(),
             Local::Work => running.called_back = false,
@@ -425,6 +449,9 @@ impl<P: Protocol, M: Machine> Node<P, M> {
             running.protocol.flush(self.clock.shows(clock), &mut self.outbox);
             running.protocol.check();
             self.carry_out(clock, cause, around);
+        }
+        if let Some(failure) = self.barrier.failure().filter(|_| self.barrier.is_behind()) {
+            return self.fail(clock, failure, around);
         }
         self.start_sync(clock, around);
         if !self.awaits_nothing() || self.timers.any_expired(clock) {

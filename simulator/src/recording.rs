@@ -32,6 +32,8 @@ pub struct Recording {
     pub resolved: Resolved,
     /// Everything that was done to the cluster, and when.
     pub struck: Vec<Struck>,
+    /// The starts that failed because a record on the disk was damaged.
+    pub refused: Vec<RefusedDisk>,
     /// When the cluster first served; `None` if it never did.
     pub ready: Option<Time>,
     /// When the last fault was healed.
@@ -57,6 +59,17 @@ pub struct Struck {
     pub at: Time,
     /// What was done, and for which trial.
     pub action: Action,
+}
+
+/// A start that failed because a record on the disk was damaged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RefusedDisk {
+    /// When.
+    pub at: Time,
+    /// Whose disk.
+    pub node: NodeId,
+    /// Which record, and what is wrong with it.
+    pub why: String,
 }
 
 /// What the run itself knows of its course.
@@ -90,6 +103,10 @@ pub struct Counters {
     pub starts: u64,
     /// Batches that its crashes lost.
     pub lost_batches: u64,
+    /// Times its disk failed, and it ended by itself.
+    pub failed_disks: u64,
+    /// Half written records that recovery found and cut.
+    pub torn_records: u64,
     /// Damaged messages that its checksum found and dropped.
     pub corrupt: u64,
     /// Messages dropped because its inbox was full.
@@ -158,6 +175,8 @@ pub(crate) struct Recorder {
     states: Vec<FinalState>,
     counters: Vec<Counters>,
     acknowledged: Vec<NodeId>,
+    fallen: Vec<NodeId>,
+    refused: Vec<RefusedDisk>,
 }
 
 impl Recorder {
@@ -174,6 +193,8 @@ impl Recorder {
             states: Vec::new(),
             counters: (1..=nodes).map(counters).collect(),
             acknowledged: Vec::new(),
+            fallen: Vec::new(),
+            refused: Vec::new(),
         }
     }
 
@@ -199,6 +220,21 @@ impl Recorder {
     /// Who told clients that changes are done, since the last time.
     pub(crate) fn take_acknowledged(&mut self) -> Vec<NodeId> {
         std::mem::take(&mut self.acknowledged)
+    }
+
+    /// A replica ended by itself.
+    pub(crate) fn fell(&mut self, node: NodeId) {
+        self.fallen.push(node);
+    }
+
+    /// Who ended by itself, since the last time.
+    pub(crate) fn take_fallen(&mut self) -> Vec<NodeId> {
+        std::mem::take(&mut self.fallen)
+    }
+
+    /// A replica did not start on a damaged disk.
+    pub(crate) fn refused(&mut self, refused: RefusedDisk) {
+        self.refused.push(refused);
     }
 
     pub(crate) fn applied(&mut self, applied: Applied) {
@@ -261,6 +297,7 @@ impl Recorder {
             finals,
             resolved,
             struck,
+            refused: self.refused,
             ready,
             healed,
             caught_up,

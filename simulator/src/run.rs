@@ -125,9 +125,10 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
     fn tell(&mut self) {
         let now = self.world.now();
         let acknowledged = self.world.take_acknowledged();
+        let fallen = self.world.take_fallen();
         let settled = self.settled();
         let news = self.world.observed_since(self.told);
-        if news.is_empty() && acknowledged.is_empty() && !settled {
+        if news.is_empty() && acknowledged.is_empty() && fallen.is_empty() && !settled {
             return;
         }
         for seen in news {
@@ -135,6 +136,9 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
             self.director.observe(now, observation);
         }
         self.told += news.len();
+        for node in fallen {
+            self.director.observe(now, Observation::Down { node });
+        }
         for node in acknowledged {
             self.director.observe(now, Observation::Acknowledged { node });
         }
@@ -206,13 +210,15 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
             Effect::Transfer { errand, to, within } => {
                 self.send(*errand, Ask::Transfer(*to), Some(*within));
             }
-            Effect::Disk { .. }
-            | Effect::Damage(_)
-            | Effect::StartDamaged(_)
-            | Effect::ClockJump { .. }
-            | Effect::ClockRate { .. } => {
-                unreachable!("{} is beyond what this target can do", action.effect.name())
+            Effect::Disk { node, rules } => self.world.set_disk(*node, rules.clone()),
+            Effect::Damage(nodes) => nodes.iter().for_each(|&node| self.world.damage(node)),
+            Effect::StartDamaged(nodes) => {
+                nodes.iter().for_each(|&node| self.world.start_damaged(node));
             }
+            Effect::ClockJump { nodes, by } => {
+                nodes.iter().for_each(|&node| self.world.jump_clock(node, *by));
+            }
+            Effect::ClockRate { node, ppm } => self.world.set_clock_rate(*node, *ppm),
         }
         self.struck.push(Struck { at: now, action });
     }

@@ -95,6 +95,26 @@ impl<T: Copy + Ord + Debug> Timers<T> {
         self.slots.iter().any(|slot| slot.deadline.is_some_and(|deadline| deadline <= now))
     }
 
+    /// Lets what is left of each time pass at another rate: `stretch` says how long it takes now. Says
+    /// which timers an event must look after anew, and when.
+    pub(crate) fn stretch(
+        &mut self,
+        now: Time,
+        stretch: impl Fn(Duration) -> Duration,
+    ) -> Vec<(T, Time)> {
+        let mut sooner = Vec::new();
+        for slot in &mut self.slots {
+            let Some(deadline) = slot.deadline.filter(|&deadline| deadline > now) else { continue };
+            let deadline = now + stretch(deadline.since(now));
+            slot.deadline = Some(deadline);
+            if slot.looked_after.is_none_or(|at| deadline < at) {
+                slot.looked_after = Some(deadline);
+                sooner.push((slot.timer, deadline));
+            }
+        }
+        sooner
+    }
+
     /// Forgets what is armed, as a crash does; the count of the draws goes on.
     pub(crate) fn clear(&mut self) {
         for slot in &mut self.slots {
@@ -164,6 +184,17 @@ mod tests {
         assert_eq!(timers.look(at(3), 'e'), Look::Expired);
         assert_eq!(timers.pop_expired(at(3)), Some('e'));
         assert_eq!(timers.look(at(10), 'e'), Look::Idle, "the later event is stale");
+    }
+
+    #[test]
+    fn what_is_left_of_a_time_is_stretched_or_shortened() {
+        let mut timers = Timers::new(Draw::new(1));
+        timers.set(at(0), 'e', &fixed(10));
+        assert_eq!(timers.stretch(at(4), |left| left * 2), []);
+        assert_eq!(timers.look(at(10), 'e'), Look::Again(at(16)));
+        assert_eq!(timers.stretch(at(10), |left| left / 3), [('e', at(12))]);
+        assert_eq!(timers.look(at(12), 'e'), Look::Expired);
+        assert_eq!(timers.look(at(16), 'e'), Look::Idle, "the later event is stale");
     }
 
     #[test]

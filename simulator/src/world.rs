@@ -5,7 +5,9 @@ use consensus_core::{
     Draw, Index, NodeId, Protocol, Role, Settings, Time, Wire,
     history::{Observed, Sample},
 };
-use faults::{Answer as Settled, Channel, LinkRules, director::TrialKey};
+use faults::{
+    Answer as Settled, Channel, DiskRules, LinkRules, director::TrialKey, duration::Jump,
+};
 
 use crate::{
     administrators::{Administrators, Errand},
@@ -128,6 +130,46 @@ impl<P: Protocol, M: Machine> World<P, M> {
         }
         self.clients.look_around(id.place().0);
         self.start(id);
+    }
+
+    /// Puts these rules in force at a disk, unless it is gone.
+    pub(crate) fn set_disk(&mut self, node: NodeId, rules: DiskRules) {
+        if is_there(&self.nodes, node) {
+            self.nodes[place(node)].set_disk(self.now, rules, &mut self.around);
+        }
+    }
+
+    /// Flips a bit on the disk of a replica that does not run.
+    pub(crate) fn damage(&mut self, node: NodeId) {
+        self.nodes[place(node)].damage_disk();
+    }
+
+    /// Starts a replica on its damaged disk, to see that it refuses.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub(crate) fn start_damaged(&mut self, node: NodeId) {
+        self.nodes[place(node)].start(self.now, &mut self.around);
+        let up = self.nodes[place(node)].is_up();
+        assert!(!up, "node {node} runs on a disk on which a record is damaged");
+    }
+
+    /// Lets a clock jump.
+    pub(crate) fn jump_clock(&mut self, node: NodeId, by: Jump) {
+        self.nodes[place(node)].jump_clock(self.now, by);
+    }
+
+    /// Lets a clock run at this rate, or at its own, unless it is gone.
+    pub(crate) fn set_clock_rate(&mut self, node: NodeId, ppm: Option<i32>) {
+        if is_there(&self.nodes, node) {
+            self.nodes[place(node)].set_clock_rate(self.now, ppm, &mut self.around);
+        }
+    }
+
+    /// Who ended by itself, since the last time.
+    pub(crate) fn take_fallen(&mut self) -> Vec<NodeId> {
+        self.around.recorder.take_fallen()
     }
 
     /// Sends an administrator.

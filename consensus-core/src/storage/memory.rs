@@ -38,6 +38,11 @@ impl<R: Record> MemoryDisk<R> {
         self.unsynced.len()
     }
 
+    /// The batches that are not yet durable, in order.
+    pub fn pending(&self) -> &[Vec<Write<R>>] {
+        &self.unsynced
+    }
+
     /// Makes the oldest `batches` durable, or all if there are fewer.
     pub fn sync(&mut self, batches: usize) {
         let batches = batches.min(self.unsynced.len());

@@ -24,7 +24,7 @@ macro_rules! bundled {
     };
 }
 
-const BUNDLED: [Named; 20] = bundled! {
+const BUNDLED: [Named; 24] = bundled! {
     "leader-crash": "the leader is killed ten times and brought back",
     "leader-isolation": "the leader is cut off, hearing nobody yet heard by all, ten times",
     "minority-partition": "a minority with the leader is cut off from the majority",
@@ -43,6 +43,10 @@ const BUNDLED: [Named; 20] = bundled! {
     "hand-over": "leadership is handed over ten times, and once to somebody who cannot hear of it",
     "amnesia": "disks are lost, one after the other; newcomers take the places of those who forgot",
     "pod-churn": "nodes are deleted and come back elsewhere, one without its volume, while a variable changes",
+    "slow-disk": "syncs are slow, then stall: a follower's, the leader's, at last a majority's",
+    "bad-disk": "input and output errors, full disks, torn records, and at last bits that rot",
+    "clock-skew": "clocks drift apart as far as leases allow for, and jump forward: no lease breaks",
+    "clock-beyond-bound": "the leader's clock drifts beyond what leases allow for: reads by lease are seen to be wrong",
     "the-story": "nodes deleted, network partitioned, a variable changed, everything brought back",
     "calm": "nothing happens at all: the baseline",
 };

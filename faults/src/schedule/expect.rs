@@ -24,7 +24,7 @@ pub struct Expect {
 impl Default for Expect {
     fn default() -> Self {
         Self {
-            always: Always::ALL.to_vec(),
+            always: Always::USUAL.to_vec(),
             sometimes: Vec::new(),
             after_heal: AfterHeal::default(),
             slo: BTreeMap::new(),
@@ -36,8 +36,11 @@ impl Default for Expect {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Always {
-    /// Each operation seems to happen at one instant between its call and its answer.
+    /// Each operation seems to happen at one instant between its call and its answer; the reads by
+    /// lease are judged apart.
     Linearizable,
+    /// The reads by lease see what the others see.
+    LeaseReads,
     /// No two replicas apply different entries at a position.
     LogAgreement,
     /// What a client was told is done stays done.
@@ -48,7 +51,17 @@ pub enum Always {
 
 impl Always {
     /// All of them.
-    pub const ALL: [Self; 4] =
+    pub const ALL: [Self; 5] = [
+        Self::Linearizable,
+        Self::LeaseReads,
+        Self::LogAgreement,
+        Self::NoLostAcks,
+        Self::ExactlyOnce,
+    ];
+
+    /// Those of a schedule that names none. A run whose reads by lease are wrong does not hold
+    /// either way, unless it is meant to break a lease.
+    pub const USUAL: [Self; 4] =
         [Self::Linearizable, Self::LogAgreement, Self::NoLostAcks, Self::ExactlyOnce];
 }
 
@@ -70,6 +83,9 @@ pub enum Sometimes {
     Reconfigured,
     /// A leader handed leadership over.
     HandedOver,
+    /// A read by lease saw what was no longer so: the schedule makes the clocks drift beyond what
+    /// leases allow for. Nothing else may be wrong.
+    LeaseBroken,
 }
 
 /// Bounds on recovery.

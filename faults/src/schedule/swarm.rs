@@ -87,7 +87,7 @@ impl Schedule {
         if draw.of("aims").chance(AIMS) {
             schedule.add("aim", aim(draw.of("aim")));
         }
-        for kind in Kind::ALL.into_iter().filter(|kind| !is_hardware(*kind)) {
+        for kind in Kind::ALL {
             let draw = draw.of(kind.name());
             let on = draw.of("on").chance(if is_hardware(kind) { HARDWARE_ON } else { ON });
             let step = kinds::step(kind, draw, nodes.get(), &schedule.settings);

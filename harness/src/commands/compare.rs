@@ -41,7 +41,7 @@ pub fn compare(arguments: &CompareArgs) -> Result<bool> {
                 let kept = own.join("report.html");
                 return Err(anyhow!("{failure}\n  what was measured: {}", kept.display()));
             }
-            held &= holds(&summary);
+            held &= holds(&record, &summary);
             records.push(record);
             if interrupts.came() {
                 held = false;

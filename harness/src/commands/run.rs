@@ -23,7 +23,7 @@ pub fn run(arguments: &RunArgs) -> Result<bool> {
     let directory = plan::directory(asked, &name, &experiment::stamp())?;
     let interrupts = Interrupts::of(plan.target)?;
     let Carried { record, summary, failure } = execute(&plan, &protocol, &directory, &interrupts)?;
-    let held = holds(&summary);
+    let held = holds(&record, &summary);
     tell(&[record], &[summary], &directory);
     match failure {
         None => Ok(held),
@@ -64,10 +64,8 @@ pub fn execute(
 }
 
 /// Whether a run held everything that was expected of it.
-pub fn holds(summary: &Summary) -> bool {
-    summary.standing() == reports::verdicts::Standing::Ok
-        && summary.expectations_held
-        && !summary.partial
+pub fn holds(record: &RunRecord, summary: &Summary) -> bool {
+    record.unexpected().next().is_none() && summary.expectations_held && !summary.partial
 }
 
 /// Ends a command: a short table, what did not hold, and where the report is.
@@ -77,6 +75,9 @@ pub fn tell(records: &[RunRecord], summaries: &[Summary], directory: &Path) {
         let name = &record.metadata.protocol;
         for (rule, verdict) in record.verdicts.named().iter().filter(|(_, v)| !v.is_ok()) {
             println!("{name}: {rule}: {verdict}");
+        }
+        for remark in &record.remarks {
+            println!("{name}: {remark}");
         }
         for expectation in record.expectations.iter().filter(|expectation| !expectation.held) {
             println!("{name}: expected '{}': {}", expectation.name, expectation.detail);

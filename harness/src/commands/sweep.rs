@@ -172,12 +172,15 @@ fn try_seed(plan: &Plan, protocol: &Entry, once: bool) -> SeedResult {
     }
     let simulated = recording.simulated;
     let converged = recording.converged.is_some();
+    let mishaps = features::mishaps(&recording);
     match experiment::raw(recording) {
         Err(error) => failed(error.to_string()),
         Ok(raw) => {
             let verdicts = raw.judge();
             let failure = judge(&verdicts, &raw, converged);
-            let counts = Counts { unproved: unproved(&verdicts), ..count(plan, &raw, simulated) };
+            let mut counts =
+                Counts { unproved: unproved(&verdicts), ..count(plan, &raw, simulated) };
+            counts.features.happened(mishaps);
             SeedResult { seed: plan.seed, nodes, failure, counts }
         }
     }
@@ -246,7 +249,9 @@ impl Strike {
     fn of(trial: &Trial, raw: &Raw) -> Option<Self> {
         let from = raw.ready + trial.began?;
         let silences =
-            matches!(trial.kind, Kind::Crash | Kind::Restart | Kind::Pause | Kind::Partition);
+            matches!(trial.kind, Kind::Crash | Kind::Restart | Kind::Pause | Kind::Partition)
+                || trial.kind.loses_disk()
+                || trial.kind.fails_disk();
         let hit = trial.leader.is_some_and(|leader| trial.nodes.contains(&leader));
         Some(Self {
             kind: trial.kind,

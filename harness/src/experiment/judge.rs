@@ -51,6 +51,7 @@ pub fn broken(failure: &str) -> Expectation {
 fn always(rule: Always, record: &RunRecord) -> Expectation {
     let name = match rule {
         Always::Linearizable => "linearizable",
+        Always::LeaseReads => "lease-reads",
         Always::LogAgreement => "log-agreement",
         Always::NoLostAcks => "no-lost-acks",
         Always::ExactlyOnce => "exactly-once",
@@ -97,6 +98,11 @@ fn sometimes(event: Sometimes, record: &RunRecord, summary: &Summary, damaged: u
         Sometimes::HandedOver => {
             let done = handovers(record);
             ("leadership was handed over", done > 0, format!("handed over {done} times"))
+        }
+        Sometimes::LeaseBroken => {
+            let verdict = &record.verdicts.lease_reads;
+            let broken = verdict.counterexample().is_some();
+            ("a lease was seen to break", broken, verdict.to_string())
         }
         Sometimes::Overloaded => {
             let refused = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));

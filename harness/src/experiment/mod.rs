@@ -8,6 +8,7 @@ mod judge;
 mod load;
 mod local;
 mod progress;
+mod remarks;
 mod sim;
 mod watch;
 
@@ -153,6 +154,8 @@ pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Resu
         verdicts,
         planned_faults: bands::planned(&raw.resolved),
         expectations: Vec::new(),
+        meant_to_break: remarks::meant_to_break(&plan.schedule),
+        remarks: remarks::remarks(plan, &raw.resolved),
         schedule_text: raw.resolved.to_toml(),
         config_text: config_text(plan, protocol.name),
         operations: raw.operations,

@@ -24,6 +24,9 @@ pub(super) fn banner(record: &RunRecord) -> String {
             false => "All rules held that were judged.",
         },
         Standing::Undecided => "Not every rule could be decided.",
+        Standing::Violated if record.unexpected().next().is_none() => {
+            "A rule was broken, as the schedule means it to be. No performance is reported."
+        }
         Standing::Violated => "A rule was broken. No performance is reported.",
     };
     let rules: String = record
@@ -60,6 +63,10 @@ pub(super) fn banner(record: &RunRecord) -> String {
          <ul class=\"chips\">{rules}</ul><p><small class=\"muted\">{judged}</small></p></div>\n",
         standing.class()
     );
+    for remark in &record.remarks {
+        let remark = escape(remark);
+        html.push_str(&format!("<div class=\"banner note\"><strong>{remark}.</strong></div>\n"));
+    }
     if record.metadata.partial {
         html.push_str(
             "<div class=\"banner note\"><strong>Partial run.</strong><p>It was ended before its \

@@ -30,7 +30,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
                 }
                 Effect::Reply { request, outcome } => self.reply(now, request, outcome, around),
                 Effect::SetTimer { timer, within } => {
-                    let within = self.clock.really(&within);
+                    let within = self.clock.really(within.start)..self.clock.really(within.end);
                     if let Some(at) = self.timers.set(now, timer, &within) {
                         self.later(at, Local::Timer(timer), around);
                     }

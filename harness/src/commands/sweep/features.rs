@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, ops::AddAssign};
 
 use consensus_core::{Event, Settings};
 use faults::{Answer, Kind};
+use simulator::{Counters, Recording};
 
 use crate::{experiment::Raw, plan::Plan};
 
@@ -26,7 +27,7 @@ impl AddAssign<&Self> for Features {
 }
 
 /// Everything that is counted, so that what never happened shows.
-const HAPPENINGS: [&str; 10] = [
+const HAPPENINGS: [&str; 13] = [
     "snapshots taken",
     "snapshots installed",
     "changes of members done",
@@ -37,7 +38,20 @@ const HAPPENINGS: [&str; 10] = [
     "transfers unanswered",
     "disks lost",
     "disks replaced",
+    "replicas ended by their disks",
+    "torn records cut",
+    "damaged disks refused",
 ];
+
+/// What went wrong with disks, and was noticed.
+pub fn mishaps(recording: &Recording) -> [(&'static str, u64); 3] {
+    let sum = |of: fn(&Counters) -> u64| recording.counters.iter().map(of).sum();
+    [
+        ("replicas ended by their disks", sum(|counters| counters.failed_disks)),
+        ("torn records cut", sum(|counters| counters.torn_records)),
+        ("damaged disks refused", recording.refused.len() as u64),
+    ]
+}
 
 impl Features {
     /// What one seed drew, and what came of it.
@@ -84,6 +98,13 @@ impl Features {
             }
         }
         features
+    }
+
+    /// Adds what happened beside the schedule.
+    pub fn happened(&mut self, times: impl IntoIterator<Item = (&'static str, u64)>) {
+        for (what, times) in times {
+            *self.happened.entry(what).or_default() += times;
+        }
     }
 
     /// Prints both.
