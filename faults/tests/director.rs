@@ -147,6 +147,32 @@ fn an_event_is_counted_from_when_the_step_waits_and_its_replica_is_the_actor() {
 }
 
 #[test]
+fn a_step_may_wait_for_a_snapshot_a_change_or_a_hand_over() {
+    let epoch = Epoch::term(1);
+    let configuration = Box::default();
+    for (anchor, event) in [
+        ("compacted", Event::Compacted { index: 7 }),
+        ("installed", Event::Installed { index: 7, from: NodeId(1) }),
+        ("reconfigured", Event::Reconfigured { from: 8, configuration }),
+        ("transferring", Event::Transferring { epoch, to: NodeId(3) }),
+    ] {
+        let schedule = schedule(&format!(
+            "[[step]]\nat = {{ after = \"{anchor}\", count = 2 }}\nfor = \"10ms\"\nfault = {{ kind = \"crash\", target = \"actor\" }}",
+        ));
+        assert_eq!(schedule.steps[0].at.after.to_string(), anchor);
+        let mut director = Director::new(&schedule, 1, &toy::members(5));
+        director.observe(ms(0), Observation::Ready);
+        director.poll(ms(0));
+        let mut happens = |at, node| {
+            director.observe(at, Observation::Event { node: NodeId(node), event: &event });
+            effects(director.poll(at))
+        };
+        assert_eq!(happens(ms(1), 2), [], "{anchor}");
+        assert_eq!(happens(ms(2), 4), [Effect::Crash(nodes(&[4]))], "{anchor}");
+    }
+}
+
+#[test]
 fn commits_count_positions_of_the_whole_cluster() {
     let schedule = schedule(
         "[[step]]\nat = { after = \"commit\", count = 10 }\nfor = \"1s\"\nfault = { kind = \"crash\", target = \"all\" }",

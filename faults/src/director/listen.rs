@@ -58,6 +58,10 @@ impl Director {
                 let grown = self.view.committed(node, *to);
                 self.heard(now, &Anchor::Commit, grown, node);
             }
+            Event::Compacted { .. } => self.heard(now, &Anchor::Compacted, 1, node),
+            Event::Installed { .. } => self.heard(now, &Anchor::Installed, 1, node),
+            Event::Reconfigured { .. } => self.heard(now, &Anchor::Reconfigured, 1, node),
+            Event::Transferring { .. } => self.heard(now, &Anchor::Transferring, 1, node),
             _ => {}
         }
     }

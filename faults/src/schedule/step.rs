@@ -57,7 +57,8 @@ pub struct At {
     /// After what.
     pub after: Anchor,
     /// After how many such events, counted from when the step began to wait; only for the events
-    /// `elected`, `campaigning`, `voted`, `commit` and `acknowledged`. One if absent.
+    /// `elected`, `campaigning`, `voted`, `commit`, `acknowledged`, `compacted`, `installed`,
+    /// `reconfigured` and `transferring`. One if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<NonZeroU64>,
     /// How long after it.
@@ -85,6 +86,15 @@ pub enum Anchor {
     Commit,
     /// `acknowledged`: the next time that a client is told its change is done.
     Acknowledged,
+    /// `compacted`: the next time that a replica's snapshot of its own is durable.
+    Compacted,
+    /// `installed`: the next time that a replica puts a snapshot from another in the place of its
+    /// state.
+    Installed,
+    /// `reconfigured`: the next time that another configuration is in force at a replica.
+    Reconfigured,
+    /// `transferring`: the next time that a leader begins to hand over.
+    Transferring,
     /// `<id>.start`: the first trial of that step began.
     StepStart(String),
     /// `<id>.done`: the last trial of that step ended.
@@ -96,7 +106,15 @@ impl Anchor {
     pub const fn is_event(&self) -> bool {
         matches!(
             self,
-            Self::Elected | Self::Campaigning | Self::Voted | Self::Commit | Self::Acknowledged
+            Self::Elected
+                | Self::Campaigning
+                | Self::Voted
+                | Self::Commit
+                | Self::Acknowledged
+                | Self::Compacted
+                | Self::Installed
+                | Self::Reconfigured
+                | Self::Transferring
         )
     }
 
@@ -121,6 +139,10 @@ impl FromStr for Anchor {
             "voted" => Self::Voted,
             "commit" => Self::Commit,
             "acknowledged" => Self::Acknowledged,
+            "compacted" => Self::Compacted,
+            "installed" => Self::Installed,
+            "reconfigured" => Self::Reconfigured,
+            "transferring" => Self::Transferring,
             step => match step.rsplit_once('.') {
                 Some((id, "start")) if !id.is_empty() => Self::StepStart(id.to_owned()),
                 Some((id, "done")) if !id.is_empty() => Self::StepDone(id.to_owned()),
@@ -134,7 +156,8 @@ impl FromStr for Anchor {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
     "`{0}` is nothing to wait for; there are start, leader-elected, elected, campaigning, voted, \
-     commit, acknowledged, <step>.start and <step>.done"
+     commit, acknowledged, compacted, installed, reconfigured, transferring, <step>.start and \
+     <step>.done"
 )]
 pub struct AnchorError(pub String);
 
@@ -148,6 +171,10 @@ impl fmt::Display for Anchor {
             Self::Voted => "voted",
             Self::Commit => "commit",
             Self::Acknowledged => "acknowledged",
+            Self::Compacted => "compacted",
+            Self::Installed => "installed",
+            Self::Reconfigured => "reconfigured",
+            Self::Transferring => "transferring",
             Self::StepStart(id) => return write!(f, "{id}.start"),
             Self::StepDone(id) => return write!(f, "{id}.done"),
         })

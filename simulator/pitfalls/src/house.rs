@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::{PitfallError, Rule, Scenario, Table, failed, members, read};
+use crate::{PitfallError, Rule, Scenario, Table, changed, failed, members};
 
 /// A copy of the house in which rules are removed.
 #[derive(Debug)]
@@ -81,10 +81,8 @@ impl House {
     ///
     /// If the files or cargo fail.
     pub fn without(&self, table: &Table, rule: &Rule) -> Result<Removal, PitfallError> {
-        for change in &rule.changes {
-            change.fits(&self.copy).map_err(PitfallError::Table)?;
-            let path = self.copy.join(&change.file);
-            write(&path, &read(&path)?.replacen(&change.right, &change.wrong, 1))?;
+        for (file, text) in changed(&self.copy, &rule.changes)? {
+            write(&self.copy.join(file), &text)?;
         }
         let removal = self.run(table, rule);
         for change in &rule.changes {

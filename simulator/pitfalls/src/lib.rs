@@ -11,7 +11,7 @@
 //! [`document`] is what the room's documentation says of it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
@@ -149,23 +149,48 @@ pub fn check(house: &Path, table: &Table) -> Result<(), PitfallError> {
         if rule.changes.is_empty() {
             return Err(wrong(format!("{}: nothing is changed", rule.mistake)));
         }
-        for change in &rule.changes {
-            change.fits(house).map_err(|why| wrong(format!("{}: {why}", rule.mistake)))?;
-        }
+        changed(house, &rule.changes).map_err(|why| wrong(format!("{}: {why}", rule.mistake)))?;
     }
     Ok(())
 }
 
 impl Change {
-    fn fits(&self, house: &Path) -> Result<(), String> {
+    /// The text of its file with the change made.
+    ///
+    /// # Errors
+    ///
+    /// If what is to be changed does not stand there exactly once: the code has changed, and the
+    /// table must follow it, or it would change nothing.
+    pub fn apply(&self, text: &str) -> Result<String, PitfallError> {
         let Self { file, right, wrong } = self;
-        let text = read(&house.join(file)).map_err(|error| error.to_string())?;
+        let refuse = |why| Err(PitfallError::Table(format!("{}: `{right}` {why}", file.display())));
         match text.matches(right.as_str()).count() {
-            1 if right != wrong => Ok(()),
-            1 => Err(format!("`{right}` is not changed")),
-            times => Err(format!("`{right}` stands {times} times in {}, not once", file.display())),
+            1 if right != wrong => Ok(text.replacen(right, wrong, 1)),
+            1 => refuse("is not changed".to_owned()),
+            times => refuse(format!("stands there {times} times, not once")),
         }
     }
+}
+
+/// The files of a rule as they are without it: each with the house's path, and its text once every
+/// change was made.
+///
+/// # Errors
+///
+/// If a file cannot be read, or a change no longer fits it.
+pub fn changed(
+    house: &Path,
+    changes: &[Change],
+) -> Result<BTreeMap<PathBuf, String>, PitfallError> {
+    let mut texts = BTreeMap::new();
+    for change in changes {
+        let text = match texts.remove(&change.file) {
+            Some(text) => text,
+            None => read(&house.join(&change.file))?,
+        };
+        texts.insert(change.file.clone(), change.apply(&text)?);
+    }
+    Ok(texts)
 }
 
 pub(crate) fn read(path: &Path) -> Result<String, PitfallError> {

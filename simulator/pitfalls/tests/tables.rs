@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use pitfalls::{Kind, check, document, tables};
+use pitfalls::{Change, Kind, check, document, tables};
 
 #[test]
 fn every_mistake_has_its_rule_and_its_test() {
@@ -21,5 +21,23 @@ fn every_mistake_has_its_rule_and_its_test() {
             "run `cargo run -p pitfalls -- {room}`: {} tells otherwise",
             page.display()
         );
+    }
+}
+
+#[test]
+fn a_change_that_finds_nothing_or_too_much_is_refused() {
+    let change = |right: &str, wrong: &str| Change {
+        file: "count.rs".into(),
+        right: right.into(),
+        wrong: wrong.into(),
+    };
+    assert_eq!(change("a >= b", "a > b").apply("if a >= b {}").unwrap(), "if a > b {}");
+    for (right, wrong, text) in [
+        ("a >= b", "a > b", "if a == b {}"),
+        ("a >= b", "a > b", "a >= b, a >= b"),
+        ("a >= b", "a >= b", "if a >= b {}"),
+    ] {
+        let why = change(right, wrong).apply(text).unwrap_err().to_string();
+        assert!(why.contains("count.rs"), "{why}");
     }
 }
