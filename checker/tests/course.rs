@@ -219,6 +219,7 @@ fn a_run_in_which_nothing_met_is_vacuous() {
     assert!(reason(&not_vacuous(&[], none, &[])).contains("no operation was answered"));
     let one_by_one = [put(1, (0, 10), "a"), put(2, (20, 30), "b")];
     assert!(reason(&not_vacuous(&one_by_one, none, &[])).contains("overlapped"));
+    assert!(not_vacuous(&one_by_one, none, &[]).passes(), "a light load is no flaw");
     let unasked = check(&Evidence { operations: &busy(0, 3), ..Evidence::default() }).not_vacuous;
     assert!(matches!(unasked, Verdict::NotJudged(_)), "who says what struck?");
 }

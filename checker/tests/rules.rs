@@ -244,10 +244,10 @@ fn the_verdicts_are_written_as_json_and_read_back() {
         ..Evidence::default()
     };
     let verdicts = check(&evidence);
-    assert_eq!(verdicts.named().iter().filter(|(_, verdict)| !verdict.passes()).count(), 4);
+    assert_eq!(verdicts.named().iter().filter(|(_, verdict)| !verdict.passes()).count(), 3);
     let json = serde_json::to_value(&verdicts).unwrap();
     assert_eq!(json["exactly_once"], "ok");
-    assert!(json["not_vacuous"]["undecided"].is_string(), "no operation overlapped another");
+    assert!(json["not_vacuous"]["not-judged"].is_string(), "nobody told which faults struck");
     assert!(json["converged"]["not-judged"].is_string());
     assert_eq!(json["log_agreement"]["violated"]["entries"][0]["digest"], 20);
     assert_eq!(serde_json::from_value::<Verdicts>(json).unwrap(), verdicts);
@@ -316,7 +316,7 @@ fn a_read_by_lease_that_sees_the_past_breaks_its_own_rule_alone() {
     let writes = [put(1, (0, 10), "a"), put(1, (20, 30), "b")];
     let with = |reads: &[Operation]| judge(&[&writes[..], reads].concat());
     let verdicts = with(&[leased(get(2, (40, 50), "b"))]);
-    assert!(verdicts.holds(), "{verdicts}");
+    assert!(verdicts.linearizable.is_ok() && verdicts.lease_reads.is_ok(), "{verdicts}");
     let verdicts = with(&[leased(get(2, (40, 50), "a")), get(3, (60, 70), "b")]);
     assert!(verdicts.linearizable.is_ok(), "{verdicts}");
     assert!(verdicts.lease_reads.counterexample().is_some(), "{verdicts}");

@@ -3,7 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -69,6 +72,8 @@ pub struct Shipping {
 struct Transfer {
     snapshot: SnapshotMeta,
     task: JoinHandle<()>,
+    /// How many bytes of it the peer is known to have.
+    reached: Arc<AtomicU64>,
     /// When the peer had everything.
     arrived: Arc<OnceLock<Instant>>,
 }
@@ -121,20 +126,21 @@ impl Shipping {
                 continue;
             }
             let arrived = Arc::<OnceLock<Instant>>::default();
-            let (ships, wanted, arrives) =
-                (Arc::clone(&shipping), snapshot.clone(), Arc::clone(&arrived));
+            let reached = Arc::<AtomicU64>::default();
+            let (ships, wanted) = (Arc::clone(&shipping), snapshot.clone());
+            let (reaches, arrives) = (Arc::clone(&reached), Arc::clone(&arrived));
             let task = tokio::spawn(async move {
-                if ships.transfer(to, &wanted).await {
+                if ships.transfer(to, &wanted, &reaches).await {
                     arrives.get_or_init(Instant::now);
                 }
             });
-            transfers.insert(to, Transfer { snapshot, task, arrived });
+            transfers.insert(to, Transfer { snapshot, task, reached, arrived });
         }
     }
 
     /// Hands a snapshot over, from where the peer is, however often the way breaks; says whether the
     /// peer has it.
-    async fn transfer(&self, to: NodeId, meta: &SnapshotMeta) -> bool {
+    async fn transfer(&self, to: NodeId, meta: &SnapshotMeta, reached: &AtomicU64) -> bool {
         let Ok(_permit) = self.permits.acquire().await else { return false };
         let snapshot = match self.open(meta).await {
             Ok(snapshot) => Arc::new(snapshot),
@@ -150,17 +156,17 @@ impl Shipping {
             .with_max_times(MAX_ATTEMPTS)
             .with_jitter();
         let mut pause = pauses.build();
-        let mut reached = 0;
         loop {
-            let before = reached;
-            let Err(why) = self.attempt(to, meta, &snapshot, &mut reached).await else {
+            let before = reached.load(Relaxed);
+            let Err(why) = self.attempt(to, meta, &snapshot, reached).await else {
                 self.counters.snapshots_sent_total.add(1);
                 tracing::info!(%to, index = meta.index, "the peer has the snapshot");
                 return true;
             };
             self.counters.snapshot_interruptions_total.add(1);
-            tracing::debug!(%to, index = meta.index, reached, "interrupted: {why}");
-            if reached > before {
+            let now = reached.load(Relaxed);
+            tracing::debug!(%to, index = meta.index, reached = now, "interrupted: {why}");
+            if now > before {
                 pause = pauses.build();
             }
             let Some(pause) = pause.next() else { return false };
@@ -180,7 +186,7 @@ impl Shipping {
         to: NodeId,
         meta: &SnapshotMeta,
         snapshot: &Arc<Snapshot>,
-        reached: &mut u64,
+        reached: &AtomicU64,
     ) -> Result<(), Interruption> {
         let address = self.outgoing.address_of(to).ok_or(Interruption::Nowhere)?;
         let endpoint = transport::Endpoint::from_shared(format!("http://{address}"))?
@@ -202,7 +208,7 @@ impl Shipping {
             if !asked && here <= piece.offset {
                 return Err(Interruption::Refused(format!("it goes on from {here}")));
             }
-            *reached = (*reached).max(here);
+            reached.fetch_max(here, Relaxed);
             let from = Arc::clone(snapshot);
             let read = spawn_blocking(move || from.piece(here, PIECE_BYTES)).await;
             piece.content = read.map_err(|_| Interruption::Ending)??;
@@ -260,13 +266,15 @@ impl Shipping {
 }
 
 impl Transfer {
-    /// Whether it goes on, or has only just ended well with this snapshot.
+    /// Whether it is of this snapshot, and goes on or has only just ended well; or it goes on with an
+    /// older one.
     ///
-    /// One that goes on is not given up for a newer snapshot. On a slow way the base of the log may
+    /// One of which something has arrived is not given up for a newer snapshot. On a slow way the base of the log may
     /// move on before a snapshot has arrived: a peer for which each newer one took the older one's
     /// place would never have a whole one.
     fn serves(&self, snapshot: &SnapshotMeta) -> bool {
         let arrived = || self.arrived.get().is_some_and(|at| at.elapsed() < REST);
-        !self.task.is_finished() || self.snapshot == *snapshot && arrived()
+        let (goes_on, same) = (!self.task.is_finished(), self.snapshot == *snapshot);
+        goes_on && (same || self.reached.load(Relaxed) > 0) || same && arrived()
     }
 }

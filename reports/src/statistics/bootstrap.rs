@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn uniform(n: u64) -> Vec<f64> {
-        super::super::sorted((0..n).map(|i| Draw::new(3).of("sample").at(i).unit()))
+        super::super::sorted((0..n).map(|i| Draw::new(4).of("sample").at(i).unit()))
     }
 
     #[test]
