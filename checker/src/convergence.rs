@@ -33,7 +33,7 @@ pub fn check(evidence: &Evidence<'_>) -> Verdict {
     let Some(healed) = healed(struck, first.at) else {
         return Verdict::not_judged("not every fault was healed before the run ended");
     };
-    let members = members(evidence.observed, &samples);
+    let members = members(evidence.observed, &samples, struck);
     let known = samples.iter().filter(|sample| sample.at <= healed);
     let target = known.map(|sample| sample.commit).max().unwrap_or_default();
     let mut latest: BTreeMap<NodeId, &Sample> = BTreeMap::new();
@@ -58,19 +58,24 @@ fn healed(faults: &[Fault], beginning: Time) -> Option<Time> {
     faults.iter().try_fold(beginning, |latest, fault| Some(latest.max(fault.until?)))
 }
 
-/// Who decides at the end: the newest configuration, or everybody if none was ever noted.
-fn members(observed: &[Observed], samples: &[&Sample]) -> Vec<NodeId> {
-    let configurations = observed.iter().filter_map(|seen| match &seen.event {
-        Event::Reconfigured { from, configuration } => Some(((*from, seen.at), configuration)),
+/// Who decides at the end: the configuration that whoever leads then noted last; one that somebody
+/// else noted may have been replaced. If it noted none, those who were there before the first fault:
+/// whoever came later was never taken in.
+fn members(observed: &[Observed], samples: &[&Sample], struck: &[Fault]) -> Vec<NodeId> {
+    let leader = samples.iter().rev().find_map(|sample| sample.leader);
+    let by_leader = observed.iter().filter(|seen| Some(seen.node) == leader);
+    let configurations = by_leader.filter_map(|seen| match &seen.event {
+        Event::Reconfigured { from, configuration } => Some(((seen.at, *from), configuration)),
         _ => None,
     });
-    match configurations.max_by_key(|(place, _)| *place) {
-        Some((_, newest)) => newest.voters.to_vec(),
-        None => {
-            let all: BTreeSet<_> = samples.iter().map(|sample| sample.node).collect();
-            all.into_iter().collect()
-        }
+    if let Some((_, latest)) = configurations.max_by_key(|&(place, _)| place) {
+        return latest.voters.to_vec();
     }
+    let seen = samples.first().map(|sample| sample.at);
+    let first = struck.iter().map(|fault| fault.from).min().max(seen);
+    let there = |sample: &&&Sample| struck.is_empty() || Some(sample.at) <= first;
+    let all: BTreeSet<_> = samples.iter().filter(there).map(|sample| sample.node).collect();
+    all.into_iter().collect()
 }
 
 /// Which member is not there yet, in words.
