@@ -1,5 +1,6 @@
 //! Convergence: once the last fault is healed, all members come to follow one leader and to know
-//! committed whatever was known committed anywhere by then.
+//! committed whatever was known committed anywhere by then. Where only a core was healed, its members
+//! must, whatever goes on at the others.
 //!
 //! Safety says what must never happen, and a cluster that does nothing is safe. This is the other
 //! half, as far as one run can show it: that it came to pass, not how soon. A schedule sets the time
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Judges the samples of the replicas' states.
 pub fn check(evidence: &Evidence<'_>) -> Verdict {
-    let Some(Faults { struck, .. }) = evidence.faults else {
+    let Some(Faults { struck, core, .. }) = evidence.faults else {
         return Verdict::not_judged("nobody recorded which faults struck, and until when");
     };
     let mut samples: Vec<&Sample> = evidence.samples.iter().collect();
@@ -30,10 +31,17 @@ pub fn check(evidence: &Evidence<'_>) -> Verdict {
     let (Some(first), Some(last)) = (samples.first(), samples.last()) else {
         return Verdict::not_judged("the replicas' states were not sampled");
     };
-    let Some(healed) = healed(struck, first.at) else {
+    let healed = match core {
+        Some(core) => Some(core.healed),
+        None => healed(struck, first.at),
+    };
+    let Some(healed) = healed else {
         return Verdict::not_judged("not every fault was healed before the run ended");
     };
-    let members = members(evidence.observed, &samples, struck);
+    let members = match core {
+        Some(core) => core.nodes.clone(),
+        None => members(evidence.observed, &samples, struck),
+    };
     let known = samples.iter().filter(|sample| sample.at <= healed);
     let target = known.map(|sample| sample.commit).max().unwrap_or_default();
     let mut latest: BTreeMap<NodeId, &Sample> = BTreeMap::new();

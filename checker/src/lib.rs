@@ -45,6 +45,7 @@ use consensus_core::{
     NodeId, Time,
     history::{Applied, Observed, Operation, Sample},
 };
+use serde::{Deserialize, Serialize};
 
 pub use consensus_core::history::StateDigest;
 pub use coverage::{Coverage, Tally};
@@ -76,6 +77,17 @@ pub struct Faults<'a> {
     pub planned: u64,
     /// Those that struck.
     pub struck: &'a [Fault],
+    /// Who was healed at the end, if not everybody.
+    pub core: Option<&'a Core>,
+}
+
+/// A majority that was healed, while faults went on at the others.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Core {
+    /// Who.
+    pub nodes: Vec<NodeId>,
+    /// When.
+    pub healed: Time,
 }
 
 /// A fault that struck.

@@ -22,7 +22,7 @@ pub fn check(evidence: &Evidence<'_>, coverage: &Coverage) -> Verdict {
     if coverage.total().ok == 0 {
         return Verdict::undecided("the run is vacuous: no operation was answered");
     }
-    let Some(Faults { planned, struck }) = evidence.faults else {
+    let Some(Faults { planned, struck, .. }) = evidence.faults else {
         return Verdict::not_judged("nobody recorded which faults were planned and struck");
     };
     if let Some(what) = lacking(evidence, planned, struck) {

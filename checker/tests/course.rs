@@ -5,7 +5,7 @@ mod common;
 
 use std::time::Duration;
 
-use checker::{Evidence, Fault, Faults, Verdict, check};
+use checker::{Core, Evidence, Fault, Faults, Verdict, check};
 use common::*;
 use consensus_core::{
     Configuration, Epoch, Event, NodeId, Time,
@@ -136,7 +136,7 @@ fn crash(from: u64, until: u64) -> Fault {
 }
 
 fn converged(samples: &[Sample], faults: &[Fault], observed: &[Observed]) -> Verdict {
-    let faults = Some(Faults { planned: faults.len() as u64, struck: faults });
+    let faults = Some(Faults { planned: faults.len() as u64, struck: faults, core: None });
     check(&Evidence { samples, faults, observed, ..Evidence::default() }).converged
 }
 
@@ -214,7 +214,7 @@ fn busy(from: u64, until: u64) -> Vec<Operation> {
 
 #[test]
 fn a_run_in_which_nothing_met_is_vacuous() {
-    let none = Faults { planned: 0, struck: &[] };
+    let none = Faults { planned: 0, struck: &[], core: None };
     assert_eq!(not_vacuous(&busy(0, 3), none, &[]), Verdict::Ok);
     assert!(reason(&not_vacuous(&[], none, &[])).contains("no operation was answered"));
     let one_by_one = [put(1, (0, 10), "a"), put(2, (20, 30), "b")];
@@ -226,10 +226,10 @@ fn a_run_in_which_nothing_met_is_vacuous() {
 
 #[test]
 fn faults_must_strike_and_meet_operations() {
-    let missed = Faults { planned: 3, struck: &[] };
+    let missed = Faults { planned: 3, struck: &[], core: None };
     assert!(reason(&not_vacuous(&busy(0, 3), missed, &[])).contains("none of the 3 planned"));
     let struck = [crash(4, 5)];
-    let faults = Faults { planned: 1, struck: &struck };
+    let faults = Faults { planned: 1, struck: &struck, core: None };
     assert!(reason(&not_vacuous(&busy(0, 3), faults, &[])).contains("under way during a fault"));
     assert!(reason(&not_vacuous(&busy(6, 8), faults, &[])).contains("under way during a fault"));
     assert_eq!(not_vacuous(&busy(0, 6), faults, &[]), Verdict::Ok);
@@ -238,7 +238,7 @@ fn faults_must_strike_and_meet_operations() {
 #[test]
 fn whoever_led_and_died_for_long_has_a_successor() {
     let long = [crash(4, 9)];
-    let faults = Faults { planned: 1, struck: &long };
+    let faults = Faults { planned: 1, struck: &long, core: None };
     let judge = |observed: &[Observed]| not_vacuous(&busy(0, 6), faults, observed);
     assert!(reason(&judge(&[noted(1, 1, leads(1))])).contains("nobody ever led after it"));
     assert_eq!(judge(&[noted(1, 1, leads(1)), noted(2, 5, leads(2))]), Verdict::Ok);
@@ -248,8 +248,23 @@ fn whoever_led_and_died_for_long_has_a_successor() {
         "1 led no more"
     );
     let short = [crash(4, 5)];
-    let faults = Faults { planned: 1, struck: &short };
+    let faults = Faults { planned: 1, struck: &short, core: None };
     assert_eq!(not_vacuous(&busy(0, 6), faults, &[noted(1, 1, leads(1))]), Verdict::Ok);
     let long = Duration::from_nanos(long[0].until.unwrap().0 - long[0].from.0);
     assert!(long > Duration::from_secs(3));
+}
+
+#[test]
+fn of_a_cluster_whose_core_alone_was_healed_the_core_must_come_together() {
+    let core = Core { nodes: vec![NodeId(2), NodeId(3)], healed: Time(5 * SECOND) };
+    let faults = [crash(1, 0)];
+    let judge = |after: [(u64, u64); 3], core| {
+        let samples = [cluster(4, [(1, 20), (2, 30), (2, 25)]), cluster(12, after)].concat();
+        let faults = Some(Faults { planned: 1, struck: &faults, core });
+        check(&Evidence { samples: &samples, faults, ..Evidence::default() }).converged
+    };
+    assert_eq!(judge([(1, 20), (2, 30), (2, 30)], Some(&core)), Verdict::Ok);
+    assert!(matches!(judge([(1, 20), (2, 30), (2, 30)], None), Verdict::NotJudged(_)));
+    let apart = judge([(1, 20), (2, 30), (1, 30)], Some(&core));
+    assert!(summary(&apart).ends_with("node 2 follows node 2 and node 3 follows node 1"));
 }

@@ -63,7 +63,7 @@ fn clusters_that_elect_differently_meet_the_same_schedule() {
     let resolved = one.director.resolved();
     let literal = toy::run_director(Director::replay(&resolved, &members), members.clone(), 3);
     assert_eq!(deeds(&literal), deeds(&one));
-    assert!(literal.toy.healthy());
+    assert!(literal.is_healed());
 }
 
 #[test]
@@ -124,7 +124,7 @@ proptest! {
             deeds
         };
         prop_assert_eq!(sorted(&replay), sorted(&original));
-        prop_assert!(replay.toy.healthy());
+        prop_assert!(replay.is_healed());
         let told = replay.director.resolved();
         let facts = |resolved: &Resolved| {
             let trials = resolved.trials.iter().cloned();

@@ -4,21 +4,25 @@ mod toy;
 
 use std::collections::BTreeMap;
 
-use faults::{Kind, Schedule};
+use faults::{Kind, Schedule, Trial};
 
 #[test]
 fn five_hundred_seeds_hit_every_kind_a_hundred_times_and_depose_leaders() {
     let mut kinds: BTreeMap<Kind, u32> = BTreeMap::new();
     let (mut leader_faults, mut changed, mut missed, mut trials) = (0, 0, 0, 0);
     let mut seconds = Vec::new();
+    let mut cores = (0, 0);
     for seed in 0..500 {
         let schedule = Schedule::swarm(seed, 5.try_into().unwrap());
         let run = toy::run(&schedule, seed);
-        assert!(run.toy.healthy(), "seed {seed}");
+        assert!(run.is_healed(), "seed {seed}");
         for (kind, count) in toy::kinds(&run) {
             *kinds.entry(kind).or_default() += count;
         }
         trials += run.trials().len();
+        cores.0 += usize::from(run.director.core().is_some());
+        let stays = |trial: &&Trial| trial.began.is_some() && trial.ended.is_none();
+        cores.1 += run.trials().iter().filter(stays).count();
         missed += run.trials().iter().filter(|trial| trial.missed.is_some()).count();
         seconds.push(run.ended.0 / 1_000_000_000);
         let at_leader = run.trials().iter().any(|trial| {
@@ -34,6 +38,7 @@ fn five_hundred_seeds_hit_every_kind_a_hundred_times_and_depose_leaders() {
         "{kinds:?}, {changed} of {leader_faults}, {missed} of {trials} missed, {mean} to {longest} s"
     );
     assert!(Kind::ALL.iter().all(|kind| kinds[kind] >= 150), "{kinds:?}");
+    assert!(cores.0 > 120 && cores.1 > 150, "{} cores, {} faults stay", cores.0, cores.1);
     assert!(
         leader_faults > 400 && changed * 100 >= leader_faults * 85,
         "{changed} of {leader_faults}"
@@ -56,7 +61,7 @@ fn swarms_are_written_out_and_read_back_for_clusters_of_every_size() {
             let schedule = Schedule::swarm(seed, nodes.try_into().unwrap());
             let again = Schedule::parse("swarm.toml", &schedule.to_toml()).unwrap();
             assert_eq!(again, schedule);
-            assert!(toy::run(&schedule, seed).toy.healthy(), "seed {seed}, {nodes} nodes");
+            assert!(toy::run(&schedule, seed).is_healed(), "seed {seed}, {nodes} nodes");
         }
     }
 }

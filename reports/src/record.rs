@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use checker::{Evidence, Fault, Faults, StateDigest, Verdict, Verdicts};
+use checker::{Core, Evidence, Fault, Faults, StateDigest, Verdict, Verdicts};
 use consensus_core::{
     NodeId, Time,
     history::{Applied, Observed, Operation, Sample},
@@ -33,6 +33,9 @@ pub struct RunRecord {
     /// How many faults were planned.
     #[serde(default)]
     pub planned_faults: u64,
+    /// Who was healed at the end, if not everybody.
+    #[serde(default)]
+    pub core: Option<Core>,
     /// Digests of the replicas' states, as far as they were taken.
     pub states: Vec<StateDigest>,
     /// What the schedule expected, and whether it held.
@@ -256,7 +259,11 @@ impl RunRecord {
             observed: &self.observed,
             states: &self.states,
             samples: &self.samples,
-            faults: Some(Faults { planned: self.planned_faults, struck: &struck }),
+            faults: Some(Faults {
+                planned: self.planned_faults,
+                struck: &struck,
+                core: self.core.as_ref(),
+            }),
         })
     }
 

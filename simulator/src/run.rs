@@ -250,14 +250,18 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
         self.direct();
         if self.director.finished() {
             // Whatever a schedule left broken is mended, or no cluster could agree.
-            self.world.heal();
+            match self.director.core() {
+                Some(core) => core.iter().for_each(|&node| self.world.revive(node)),
+                None => self.world.heal(),
+            }
             self.stage = Stage::Settling { until: now + self.config.convergence_within };
         }
     }
 
     fn watch_the_end(&mut self, until: Time) {
         let now = self.world.now();
-        if self.converged.is_none() && self.world.clients_are_idle() && self.world.agrees() {
+        let agrees = self.world.clients_are_idle() && self.world.agrees(self.director.core());
+        if self.converged.is_none() && agrees {
             self.converged = Some(now);
         }
         if self.converged.is_some() || now >= until {
@@ -271,7 +275,7 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
             return;
         }
         let target = *self.target.get_or_insert(self.world.highest_applied());
-        if self.world.has_caught_up(target) {
+        if self.world.has_caught_up(target, self.director.core()) {
             self.caught_up = Some(self.world.now());
         }
     }

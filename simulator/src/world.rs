@@ -114,9 +114,14 @@ impl<P: Protocol, M: Machine> World<P, M> {
         self.install(&LinkRules::default());
         let deployed = self.nodes.iter().filter(|node| node.is_deployed()).map(Node::id);
         for node in deployed.collect::<Vec<_>>() {
-            self.resume(node);
-            self.start(node);
+            self.revive(node);
         }
+    }
+
+    /// Has a replica run, whatever it does now.
+    pub(crate) fn revive(&mut self, node: NodeId) {
+        self.resume(node);
+        self.start(node);
     }
 
     /// Starts a replica on an empty disk. Whoever was in its place is gone, with its disk.
@@ -248,29 +253,29 @@ impl<P: Protocol, M: Machine> World<P, M> {
 
     /// Whether all members run and follow one leader, and no change of the members is under way.
     pub(crate) fn serves(&self) -> bool {
-        self.served().is_some()
+        self.served(None).is_some()
     }
 
-    /// Whether, besides, all have applied what stands up to there.
-    pub(crate) fn has_caught_up(&self, target: Index) -> bool {
+    /// Whether, besides, all have applied what stands up to there; of a core, all of the core.
+    pub(crate) fn has_caught_up(&self, target: Index, core: Option<&[NodeId]>) -> bool {
         let applied = |node: &Node<P, M>| node.machine().map(Machine::applied);
-        self.served().is_some_and(|members| {
+        self.served(core).is_some_and(|members| {
             members.into_iter().all(|member| applied(member) >= Some(target))
         })
     }
 
     /// Whether, besides, all have applied whatever was ever applied anywhere, and hold one state.
-    pub(crate) fn agrees(&self) -> bool {
+    pub(crate) fn agrees(&self, core: Option<&[NodeId]>) -> bool {
         let states =
             |node: &Node<P, M>| node.machine().map(|machine| (machine.applied(), machine.digest()));
-        let members = self.served().unwrap_or_default();
-        self.has_caught_up(self.highest_applied())
+        let members = self.served(core).unwrap_or_default();
+        self.has_caught_up(self.highest_applied(), core)
             && members.windows(2).all(|pair| states(pair[0]) == states(pair[1]))
     }
 
-    /// The members, as the leader of the newest epoch knows them; `None` unless all of them follow
-    /// it and will stay members.
-    fn served(&self) -> Option<Vec<&Node<P, M>>> {
+    /// The members, as the leader of the newest epoch knows them, or those of a core; `None` unless all
+    /// of them follow it and will stay members.
+    fn served(&self, core: Option<&[NodeId]>) -> Option<Vec<&Node<P, M>>> {
         let statuses = self.nodes.iter().filter(|node| node.is_awake()).filter_map(Node::status);
         let leaders = statuses.filter(|status| status.role == Role::Leader);
         let leader = leaders.max_by_key(|status| status.epoch).filter(|leader| !leader.changing)?;
@@ -280,7 +285,8 @@ impl<P: Protocol, M: Machine> World<P, M> {
             let follows = (status.leader, status.epoch) == (Some(leader.node), leader.epoch);
             follows.then_some(node)
         };
-        leader.members.iter().chain(&leader.learners).map(follows).collect()
+        let counts = |member: &&NodeId| core.is_none_or(|core| core.contains(member));
+        leader.members.iter().chain(&leader.learners).filter(counts).map(follows).collect()
     }
 
     fn process(&mut self, event: Event<P>) -> Progress {

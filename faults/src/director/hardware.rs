@@ -42,12 +42,13 @@ impl Director {
         }
     }
 
-    /// The faults in force whose trials hit this replica, in the order in which they began.
+    /// The faults in force at this replica, in the order in which they began; at a healed core none is.
     fn faults_at(&self, node: NodeId) -> impl Iterator<Item = (TrialKey, &Fault)> {
         let hit = self
             .running
             .iter()
-            .filter(move |running| self.trials[running.key].nodes.contains(&node));
+            .filter(move |running| self.trials[running.key].nodes.contains(&node))
+            .filter(move |_| !self.is_core(node));
         hit.map(|running| (running.key, &self.schedule.steps[running.step].fault))
     }
 }

@@ -15,11 +15,13 @@
 //! - A step whose target does not exist when it is due (no leader is known) waits until it does.
 //! - What waits in vain for longer than the schedule's patience is given up and recorded as missed.
 //! - Disks are lost and members changed one at a time: until one change is done, the next waits.
-//! - When all steps are over, everything is healed; the run goes on for the schedule's `settle`.
+//! - When all steps are over, everything is healed, or a core is ([`Heal`](crate::schedule::Heal));
+//!   the run goes on for the schedule's `settle`.
 
 mod action;
 mod errands;
 mod hardware;
+mod heal;
 mod holds;
 mod listen;
 mod pick;
@@ -55,10 +57,14 @@ pub struct Director {
     holds: Holds,
     /// When the cluster served.
     ready: Option<Time>,
-    /// When everything was healed.
+    /// When everything was healed, or the core.
     healed: Option<Time>,
     /// When a replayed run was healed, since it served.
     healed_then: Option<Duration>,
+    /// Who was healed, if not everybody.
+    core: Option<Vec<NodeId>>,
+    /// Who was, in the run that is replayed.
+    core_then: Option<Vec<NodeId>>,
     /// One for each step of the schedule; all over from the start in a replay.
     steps: Vec<Progress>,
     /// The trials still to be replayed, in the order in which they began.
@@ -109,6 +115,7 @@ impl Director {
         Self {
             script: resolved.trials.iter().cloned().collect(),
             healed_then: resolved.healed,
+            core_then: resolved.core.clone(),
             ..Self::with_steps(&resolved.schedule, resolved.seed, members, steps)
         }
     }
@@ -128,6 +135,8 @@ impl Director {
             ready: None,
             healed: None,
             healed_then: None,
+            core: None,
+            core_then: None,
             steps,
             script: VecDeque::new(),
             running: Vec::new(),
@@ -202,7 +211,7 @@ impl Director {
                 self.steps[step].state = State::Over;
             }
             self.script.clear();
-            self.heal(self.now, &mut actions);
+            self.heal_everybody(self.now, &mut actions);
             self.wakeup = self.compute_wakeup();
         }
         actions
@@ -218,9 +227,14 @@ impl Director {
         self.ready
     }
 
-    /// When everything was healed.
+    /// When everything was healed, or the core.
     pub const fn healed_at(&self) -> Option<Time> {
         self.healed
+    }
+
+    /// The majority that was healed, if not everybody was.
+    pub fn core(&self) -> Option<&[NodeId]> {
+        self.core.as_deref()
     }
 
     /// Who leads, as far as the director knows, and in which epoch.
@@ -234,6 +248,7 @@ impl Director {
             digest: self.schedule.digest(self.seed),
             seed: self.seed,
             healed: self.healed.map(|at| self.offset(at)),
+            core: self.core.clone(),
             trials: self.trials.clone(),
             schedule: self.schedule.clone(),
         }

@@ -252,6 +252,6 @@ const fn minority(count: usize) -> usize {
 }
 
 /// As many as a cluster needs to serve.
-const fn majority(count: usize) -> usize {
+pub(super) const fn majority(count: usize) -> usize {
     count / 2 + 1
 }

@@ -21,9 +21,12 @@ pub struct Resolved {
     /// The seed, as text: TOML's numbers end at 2⁶³.
     #[serde(with = "seed_text")]
     pub seed: u64,
-    /// When everything was healed, if it came to that.
+    /// When everything was healed, or the core, if it came to that.
     #[serde(default, with = "duration::optional", skip_serializing_if = "Option::is_none")]
     pub healed: Option<Duration>,
+    /// Who was healed, if not everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub core: Option<Vec<NodeId>>,
     /// The trials, in the order in which they were planned.
     #[serde(default, rename = "trial")]
     pub trials: Vec<Trial>,
@@ -58,6 +61,11 @@ impl Resolved {
             let why = "it is not that of the schedule and the seed: one of the three was changed";
             return refuse("digest".into(), why.into());
         }
+        let places = 1..=self.schedule.places() as u64;
+        let is_strange = |id: &NodeId| id.0 == 0 || !places.contains(&id.place().0);
+        if let Some(stranger) = self.core.iter().flatten().find(|id| is_strange(id)) {
+            return refuse("core".into(), format!("the cluster has no node {stranger}"));
+        }
         for (position, trial) in self.trials.iter().enumerate() {
             let field = |name| format!("trial[{}].{name}", position + 1);
             let step = self.schedule.steps.iter().find(|step| step.id == trial.step);
@@ -68,11 +76,8 @@ impl Resolved {
                 );
             }
             let links = trial.links.iter().flat_map(|&(from, to)| [from, to]);
-            let places = 1..=self.schedule.places() as u64;
             let named = trial.nodes.iter().chain(&trial.added).copied().chain(links);
-            let stranger =
-                named.into_iter().find(|id| id.0 == 0 || !places.contains(&id.place().0));
-            if let Some(stranger) = stranger {
+            if let Some(stranger) = named.into_iter().find(is_strange) {
                 return refuse(field("nodes"), format!("the cluster has no node {stranger}"));
             }
         }

@@ -17,6 +17,9 @@ use crate::{
 /// How long link rules outlive the planned end of their faults, should the harness die meanwhile.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(30);
 
+/// How long link rules are in force that have no end, unless they are renewed.
+const ENDLESS: Duration = Duration::from_secs(600);
+
 /// A fault in force.
 #[derive(Clone, Debug)]
 pub(super) struct Running {
@@ -189,12 +192,18 @@ impl Director {
         self.running
             .iter()
             .filter(|running| running.never_ends())
+            .filter(|running| matches!(self.schedule.steps[running.step].fault, Fault::Crash(_)))
             .map(|running| running.key)
             .collect()
     }
 
     /// Ends these trials' holds on replicas; a crash without an end is over once it holds nobody.
-    fn bring_up(&mut self, keys: &[TrialKey], nodes: &[NodeId], now: Time) -> Vec<Effect> {
+    pub(super) fn bring_up(
+        &mut self,
+        keys: &[TrialKey],
+        nodes: &[NodeId],
+        now: Time,
+    ) -> Vec<Effect> {
         let mut effects = Vec::new();
         for &key in keys {
             effects.extend(self.holds.release_down(key, nodes));
@@ -265,14 +274,6 @@ impl Director {
         }
     }
 
-    /// Heals everything that is left.
-    pub(super) fn heal(&mut self, now: Time, actions: &mut Vec<Action>) {
-        self.healed = Some(now);
-        while let Some(key) = self.running.first().map(|running| running.key) {
-            self.end(key, now, actions);
-        }
-    }
-
     /// The product of all load factors in force.
     fn load_factor(&self) -> Effect {
         let factors = self.running.iter().filter_map(|running| {
@@ -291,18 +292,22 @@ impl Director {
         for running in &self.running {
             let life = |node| self.view.life(node);
             let links = self.trials[running.key].links.iter();
-            let links = links.map(|&(from, to)| (life(from), life(to)));
+            let links: Vec<_> = links.map(|&(from, to)| (life(from), life(to))).collect();
+            let links = self.links_hit(&links).into_iter();
             match &self.schedule.steps[running.step].fault {
                 Fault::Partition(Partition { channel, .. }) => {
                     rules.extend(links.map(|(from, to)| LinkRule {
-                        channel: *channel,
+                        channel: channel.filter(|_| self.core.is_none()),
                         ..LinkRule::cut(from, to)
                     }))
                 }
-                Fault::Link(link) => rules.extend(links.map(|ends| rule(link, ends))),
+                Fault::Link(link) => rules.extend(links.map(|ends| LinkRule {
+                    channel: link.channel.filter(|_| self.core.is_none()),
+                    ..rule(link, ends)
+                })),
                 _ => continue,
             }
-            last_end = last_end.max(running.ends.unwrap_or(now));
+            last_end = last_end.max(running.ends.unwrap_or(now + ENDLESS));
         }
         let expires_in = last_end.since(now) + EXPIRY_MARGIN;
         Effect::Links(LinkRules { seed: self.seed, expires_in, rules })

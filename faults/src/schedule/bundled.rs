@@ -24,13 +24,18 @@ macro_rules! bundled {
     };
 }
 
-const BUNDLED: [Named; 24] = bundled! {
+const BUNDLED: [Named; 29] = bundled! {
     "leader-crash": "the leader is killed ten times and brought back",
     "leader-isolation": "the leader is cut off, hearing nobody yet heard by all, ten times",
     "minority-partition": "a minority with the leader is cut off from the majority",
     "quorum-loss": "the leader reaches one hub alone, and only the hub reaches a quorum",
     "constrained-election": "the leader is cut off, and the only one that reaches a quorum is behind",
     "chained": "the leader and one other lose each other; the one between them sees both",
+    "one-way-cut": "a follower, then another, then the leader: deaf, mute, and mute",
+    "bridge": "two halves see one node in common: first the leader, then a follower",
+    "swizzle": "replicas are cut off one after the other, and come back in another order",
+    "flaky-links": "messages are lost, doubled, reordered, damaged and late; links are narrow",
+    "half-healed": "everybody is hurt; a majority is healed, and the others never are",
     "majority-loss": "a majority is killed at once: the cluster stops, and serves again when it is back",
     "quorum-edge": "as many die as can be borne: it serves; one more: it stops; one returns: it serves",
     "unresponsive-peer": "the leader, then a follower, freezes without dying",

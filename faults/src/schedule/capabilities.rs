@@ -36,7 +36,7 @@ impl Feature {
     }
 
     /// What a step asks for.
-    fn of(step: &Step) -> Vec<Self> {
+    pub fn of(step: &Step) -> Vec<Self> {
         let mut features = vec![Self::Kind(step.fault.kind())];
         if let Fault::Partition(Partition { shape, .. }) = &step.fault {
             features.push(Self::Shape(*shape));

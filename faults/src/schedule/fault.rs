@@ -455,6 +455,20 @@ impl Kind {
         }
     }
 
+    /// Whether it may go on for ever at those who are no part of a [healed core](super::Heal::Core).
+    pub const fn may_stay(self) -> bool {
+        matches!(
+            self,
+            Self::Crash
+                | Self::Pause
+                | Self::Partition
+                | Self::Link
+                | Self::SlowDisk
+                | Self::StalledDisk
+                | Self::ClockRate
+        )
+    }
+
     /// What a schedule calls it in the field `kind`: some kinds differ by another field only.
     pub const fn keyword(self) -> &'static str {
         match self {

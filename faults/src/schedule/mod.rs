@@ -24,6 +24,7 @@ mod error;
 mod expect;
 mod fault;
 mod hardware;
+mod heal;
 mod load;
 pub(crate) mod paths;
 mod settings;
@@ -47,6 +48,7 @@ pub use fault::{
     Shape, Slow, Surge, Transfer,
 };
 pub use hardware::{Ailment, Clock, Disk};
+pub use heal::Heal;
 pub use load::{Arrivals, Load, Mix, Mode, ReadKinds};
 pub use settings::{Overrides, Size, SizeError};
 pub use simulation::{Simulation, Stalls};
@@ -78,6 +80,9 @@ pub struct Schedule {
     /// recorded as missed.
     #[serde(default = "thirty_seconds", with = "duration::text")]
     pub patience: Duration,
+    /// Who is healed once all steps are over.
+    #[serde(default, skip_serializing_if = "Heal::is_usual")]
+    pub heal: Heal,
     /// A key whose value is sampled at every replica throughout the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watch: Option<String>,

@@ -16,7 +16,8 @@ pub struct Step {
     pub id: String,
     /// How long the fault lasts. A crash without it stays down until a restart step, or until all
     /// other steps are over and the run is healed; what happens in an instant (`put`) has none;
-    /// everything else must have it.
+    /// everything else must have it, unless only a core is healed (`heal = "core"`): then many kinds
+    /// may do without, and go on for ever at the others.
     #[serde(
         default,
         rename = "for",

@@ -7,8 +7,8 @@
 //! depose leaders, and many aim crashes at the moment after a campaign, a vote, an election or an
 //! acknowledgement.
 //!
-//! A swarm has two parts: faults first, in which only safety is judged; then everything is healed,
-//! and the cluster must live again.
+//! A swarm has two parts: faults first, in which only safety is judged; then everything is healed, or
+//! a core of the cluster is and the rest never, and the cluster must live again.
 
 use std::{
     num::{NonZeroU32, NonZeroU64, NonZeroUsize},
@@ -18,12 +18,13 @@ use std::{
 use consensus_core::{Consistency, Draw, NodeId};
 
 use super::{
-    AfterHeal, Anchor, At, Crash, Expect, Fault, Kind, Load, Overrides, Pause, ReadKinds, Repeat,
-    Resolve, Schedule, Simulation, Size, Step, Target, Targets,
+    AfterHeal, Anchor, At, Crash, Expect, Fault, Heal, Kind, Load, Overrides, Pause, ReadKinds,
+    Repeat, Resolve, Schedule, Simulation, Size, Step, Target, Targets,
 };
 
 mod hardware;
 mod kinds;
+mod lasting;
 
 /// The faults begin within this time of the start.
 const STORM: Duration = Duration::from_secs(8);
@@ -38,6 +39,9 @@ const AIMS: f64 = 0.6;
 const READS: [Consistency; 3] =
     [Consistency::Linearizable, Consistency::Lease, Consistency::Follower];
 
+/// How often a core of the cluster is all that is healed in the end.
+const CORE: f64 = 0.4;
+
 /// How often any one kind of fault is on.
 const ON: f64 = 0.45;
 
@@ -50,12 +54,15 @@ impl Schedule {
         let draw = Dice(Draw::new(seed).of("swarm"));
         let mut schedule = Self {
             name: format!("swarm-{seed}"),
-            description: "faults of every kind, drawn from the seed; then everything is healed"
-                .into(),
+            description:
+                "faults of every kind, drawn from the seed; then everything is healed, or \
+                          a core"
+                    .into(),
             nodes,
             warmup: Duration::from_millis(500),
             settle: Duration::from_secs(5),
             patience: STORM / 2,
+            heal: if draw.of("heal").chance(CORE) { Heal::Core } else { Heal::All },
             watch: None,
             settings: settings(draw.of("settings"), nodes.get()),
             simulation: Simulation::default(),
@@ -93,6 +100,11 @@ impl Schedule {
             let step = kinds::step(kind, draw, nodes.get(), &schedule.settings);
             if let Some(step) = step.filter(|_| on) {
                 schedule.add(kind.name(), step);
+            }
+        }
+        if schedule.heal == Heal::Core {
+            for (id, step) in lasting::steps(draw.of("lasting"), nodes.get(), &schedule.settings) {
+                schedule.add(id, step);
             }
         }
         schedule

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use consensus_core::kv::MAX_VALUE_BYTES;
 
 use super::{
-    Anchor, Fault, Overrides, Schedule, Simulation, Size, Step, Target,
+    Anchor, Kind, Overrides, Schedule, Simulation, Size, Step, Target,
     error::{Path, Trouble},
     expect::{MEASURES, STATISTICS},
     load::Load,
@@ -87,7 +87,7 @@ impl Schedule {
         let taken = self.steps[..position].iter().any(|other| other.id == step.id);
         ensure(!taken, &id, format!("two steps are called `{}`", step.id))?;
         self.check_anchor(step, &path.field("at"))?;
-        faults::check_length(step, path)?;
+        faults::check_length(step, self.heal, path)?;
         check_repetition(step, &path.field("repeat"))?;
         let fault = path.field("fault");
         for (field, targets) in step.fault.targets() {
@@ -144,7 +144,8 @@ impl Schedule {
 impl Step {
     /// Whether it lasts until another step, or the end of the run, undoes it.
     pub(crate) fn never_ends(&self) -> bool {
-        matches!(self.fault, Fault::Crash(_)) && self.lasts.is_none()
+        let kind = self.fault.kind();
+        self.lasts.is_none() && (kind == Kind::Crash || kind.may_stay())
     }
 }
 

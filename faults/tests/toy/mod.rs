@@ -67,6 +67,20 @@ impl Run {
         self.director.trials()
     }
 
+    /// Whether nothing is wrong any more with those who were healed: everybody, or a core.
+    pub fn is_healed(&self) -> bool {
+        let Some(core) = self.director.core() else { return self.toy.healthy() };
+        let Toy { down, frozen, disks, clocks, rules, .. } = &self.toy;
+        let is_well = |node: &NodeId| {
+            let slow = disks.get(node).is_some_and(|rules| !rules.is_clean());
+            !(down.contains(node) || frozen.contains(node) || slow || clocks.contains_key(node))
+        };
+        let inside = |from, to| core.contains(&from) && core.contains(&to);
+        core.iter().all(is_well)
+            && !rules.rules.iter().any(|rule| inside(rule.from, rule.to))
+            && self.toy.factor == 1.0
+    }
+
     /// The effects of one step, with their times since the start of the run.
     pub fn effects(&self, step: &str) -> Vec<(u64, Effect)> {
         let own = self.actions.iter().filter(|(_, action)| action.step == step);

@@ -285,7 +285,7 @@ impl Run {
             }
             let nodes: Vec<_> = self.cluster.addresses().keys().copied().collect();
             let reports = self.watch.reports(self.cluster.addresses(), &nodes).await;
-            let members = watch::agreed(&reports);
+            let members = watch::agreed(&reports, self.director.core());
             let agreed = members.is_some() && self.administrators.are_idle();
             self.members = members.unwrap_or_else(|| std::mem::take(&mut self.members));
             let told = watch::describe(&reports);

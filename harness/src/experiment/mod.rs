@@ -15,7 +15,7 @@ mod watch;
 use std::time::Duration;
 
 use anyhow::Result;
-use checker::{Evidence, Faults, StateDigest, Verdicts};
+use checker::{Core, Evidence, Faults, StateDigest, Verdicts};
 use consensus_core::{
     Time,
     history::{Applied, Call, Observed, Operation, Sample},
@@ -67,14 +67,21 @@ impl Raw {
     pub fn judge(&self) -> Verdicts {
         let bands = bands::bands(&self.resolved, self.ready);
         let struck: Vec<_> = bands.iter().filter_map(FaultBand::for_the_checker).collect();
+        let (planned, core) = (bands::planned(&self.resolved), self.core());
         checker::check(&Evidence {
             operations: &self.operations,
             applied: &self.applied,
             observed: &self.observed,
             states: &self.states,
             samples: &self.samples,
-            faults: Some(Faults { planned: bands::planned(&self.resolved), struck: &struck }),
+            faults: Some(Faults { planned, struck: &struck, core: core.as_ref() }),
         })
+    }
+
+    /// Who was healed at the end, if not everybody.
+    fn core(&self) -> Option<Core> {
+        let healed = self.ready + self.resolved.healed?;
+        Some(Core { nodes: self.resolved.core.clone()?, healed })
     }
 }
 
@@ -153,6 +160,7 @@ pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Resu
         }),
         verdicts,
         planned_faults: bands::planned(&raw.resolved),
+        core: raw.core(),
         expectations: Vec::new(),
         meant_to_break: remarks::meant_to_break(&plan.schedule),
         remarks: remarks::remarks(plan, &raw.resolved),

@@ -150,13 +150,16 @@ pub fn all_found_each_other(reports: &BTreeMap<NodeId, Report>, nodes: usize) ->
         && matches!(leaders.iter().collect::<Vec<_>>()[..], [Some(_)])
 }
 
-/// The members as the leader of the newest epoch knows them, if all of them run, follow it, have
-/// applied the same, and will stay members; `None` otherwise. Whoever is no member need not agree.
-pub fn agreed(reports: &BTreeMap<NodeId, Report>) -> Option<Vec<NodeId>> {
+/// The members as the leader of the newest epoch knows them, or those of a core, if all of them run,
+/// follow it, have applied the same, and will stay members; `None` otherwise. Whoever is no member
+/// need not agree.
+pub fn agreed(reports: &BTreeMap<NodeId, Report>, core: Option<&[NodeId]>) -> Option<Vec<NodeId>> {
     let leaders = reports.values().filter(|report| report.status.role == Role::Leader);
     let leader = leaders.max_by_key(|report| report.status.epoch)?;
     let Status { node, epoch, members, learners, changing, .. } = &leader.status;
-    let members: Vec<_> = members.iter().chain(learners).copied().collect();
+    let counts = |member: &NodeId| core.is_none_or(|core| core.contains(member));
+    let members = members.iter().chain(learners).copied();
+    let members: Vec<_> = members.filter(counts).collect();
     let follows = |report: &Report| {
         let status = &report.status;
         (status.leader, status.epoch, report.applied) == (Some(*node), *epoch, leader.applied)

@@ -257,6 +257,7 @@ pub fn empty(protocol: &str) -> RunRecord {
         }),
         verdicts: sound(),
         planned_faults: 0,
+        core: None,
         states: Vec::new(),
         expectations: vec![Expectation {
             name: "leader-changed (sometimes)".into(),

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use consensus_core::NodeId;
+
 use super::{Dice, STORM, hardware, repeated};
 use crate::{
     duration::Delay,
@@ -25,6 +27,13 @@ pub(super) fn step(kind: Kind, draw: Dice, nodes: usize, settings: &Overrides) -
         Kind::Crash => crash(draw),
         Kind::Restart => {
             let target = one_of(draw, &[Target::Leader, Target::OneFollower, Target::InTurn]);
+            let some = draw.of("number").between(1, nodes as u64);
+            let target = draw.of("whose").pick(&[
+                target.clone(),
+                target,
+                Targets::one(Target::Dead),
+                Targets::one(Target::Node(NodeId(some))),
+            ]);
             let restart = Restart { target, disk: Fate::Kept };
             (Fault::Restart(restart), Some(draw.of("lasts").millis(1, 800)))
         }
@@ -162,7 +171,7 @@ pub(super) fn isolation(draw: Dice, nodes: usize) -> Fault {
     })
 }
 
-fn partition(draw: Dice, nodes: usize) -> Fault {
+pub(super) fn partition(draw: Dice, nodes: usize) -> Fault {
     let shapes = [
         Shape::Isolate,
         Shape::Halves,
@@ -170,6 +179,7 @@ fn partition(draw: Dice, nodes: usize) -> Fault {
         Shape::Majority,
         Shape::Bridge,
         Shape::Ring,
+        Shape::Groups,
         Shape::Links,
         Shape::QuorumLoss,
         Shape::ConstrainedElection,
@@ -190,14 +200,17 @@ fn partition(draw: Dice, nodes: usize) -> Fault {
         None
     };
     let links = if shape == Shape::Links { some_links(draw, nodes as u64) } else { Vec::new() };
-    Fault::Partition(Partition {
-        shape,
-        direction,
-        target,
-        channel: channel(draw),
-        groups: Vec::new(),
-        links,
-    })
+    let groups = if shape == Shape::Groups { some_groups(draw, nodes as u64) } else { Vec::new() };
+    Fault::Partition(Partition { shape, direction, target, channel: channel(draw), groups, links })
+}
+
+/// Two or three groups; whoever is in none of them sees nobody, and whoever is in two is a bridge.
+fn some_groups(draw: Dice, nodes: u64) -> Vec<Vec<u64>> {
+    let count = draw.of("groups").between(2, 3);
+    let member = |group: u64, node: &u64| draw.of("member").0.at(group).at(*node).chance(0.5);
+    let groups = (0..count).map(|group| (1..=nodes).filter(|node| member(group, node)).collect());
+    let groups: Vec<Vec<u64>> = groups.filter(|group: &Vec<u64>| !group.is_empty()).collect();
+    if groups.is_empty() { vec![vec![1], vec![2]] } else { groups }
 }
 
 /// A third of all links, one way each.
@@ -209,7 +222,7 @@ fn some_links(draw: Dice, nodes: u64) -> Vec<[u64; 2]> {
     if links.is_empty() { vec![[1, 2]] } else { links }
 }
 
-fn link(draw: Dice) -> Fault {
+pub(super) fn link(draw: Dice) -> Fault {
     let (from, to) = draw.of("ends").pick(&[
         (Target::All, Target::All),
         (Target::All, Target::All),

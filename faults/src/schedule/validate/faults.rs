@@ -8,13 +8,13 @@ use super::{Check, ensure, probability};
 use crate::{
     duration,
     schedule::{
-        Ailment, Clock, Delete, Direction, Disk, Fate, Fault, Kind, Link, Partition, Put,
+        Ailment, Clock, Delete, Direction, Disk, Fate, Fault, Heal, Kind, Link, Partition, Put,
         Reconfigure, Restart, Shape, Slow, Step, Surge, Target, Targets, Transfer, error::Path,
     },
 };
 
 /// Whether the step's `for` fits what happens.
-pub(super) fn check_length(step: &Step, path: &Path) -> Check {
+pub(super) fn check_length(step: &Step, heal: Heal, path: &Path) -> Check {
     let kind = step.fault.kind();
     let field = path.field("for");
     match (kind, step.lasts) {
@@ -27,6 +27,7 @@ pub(super) fn check_length(step: &Step, path: &Path) -> Check {
         (Kind::Put | Kind::ClockJump | Kind::Reconfigure | Kind::Transfer, None) => Ok(()),
         (Kind::Crash | Kind::Restart | Kind::Delete, None) => Ok(()),
         (kind, None) if kind.loses_disk() => Ok(()),
+        (kind, None) if heal == Heal::Core && kind.may_stay() => Ok(()),
         (_, None) => ensure(false, path, format!("a {kind} without `for` would never be healed")),
         (_, Some(lasts)) => ensure(!lasts.is_zero(), &field, "it would be over before it began"),
     }?;

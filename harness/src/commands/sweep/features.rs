@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, ops::AddAssign};
 
-use consensus_core::{Event, Settings};
-use faults::{Answer, Kind};
+use consensus_core::{Event, NodeId, Settings};
+use faults::{
+    Answer, Kind,
+    schedule::{Feature, Heal, Target},
+};
 use simulator::{Counters, Recording};
 
 use crate::{experiment::Raw, plan::Plan};
@@ -12,6 +15,8 @@ use crate::{experiment::Raw, plan::Plan};
 #[derive(Clone, Default)]
 pub struct Features {
     drawn: BTreeMap<String, u64>,
+    /// How often each shape and each word for whom a fault hits was carried out.
+    struck: BTreeMap<Feature, u64>,
     happened: BTreeMap<&'static str, u64>,
 }
 
@@ -20,6 +25,9 @@ impl AddAssign<&Self> for Features {
         for (what, times) in &other.drawn {
             *self.drawn.entry(what.clone()).or_default() += times;
         }
+        for (what, times) in &other.struck {
+            *self.struck.entry(*what).or_default() += times;
+        }
         for (what, times) in &other.happened {
             *self.happened.entry(what).or_default() += times;
         }
@@ -27,7 +35,7 @@ impl AddAssign<&Self> for Features {
 }
 
 /// Everything that is counted, so that what never happened shows.
-const HAPPENINGS: [&str; 13] = [
+const HAPPENINGS: [&str; 15] = [
     "snapshots taken",
     "snapshots installed",
     "changes of members done",
@@ -41,7 +49,17 @@ const HAPPENINGS: [&str; 13] = [
     "replicas ended by their disks",
     "torn records cut",
     "damaged disks refused",
+    "cores healed",
+    "faults that went on for ever",
 ];
+
+/// Which features count as one: any replica that is named by its number.
+fn alike(feature: Feature) -> Feature {
+    match feature {
+        Feature::Target(Target::Node(_)) => Feature::Target(Target::Node(NodeId(3))),
+        feature => feature,
+    }
+}
 
 /// What went wrong with disks, and was noticed.
 pub fn mishaps(recording: &Recording) -> [(&'static str, u64); 3] {
@@ -58,13 +76,14 @@ impl Features {
     pub fn of(plan: &Plan, raw: &Raw) -> Self {
         let mut features = Self::default();
         let tuning = &plan.tuning;
-        let defaults = Settings::new(consensus_core::NodeId(1), Vec::new());
+        let defaults = Settings::new(NodeId(1), Vec::new());
         let snapshots = tuning.snapshot_after_bytes < defaults.snapshot_after_bytes;
         let known = [
             ("snapshots soon", snapshots),
             ("leases", tuning.leases),
             ("drifting clocks", plan.is_drawn() && tuning.max_clock_drift_ppm > 0),
             ("priorities", !tuning.priorities.is_empty()),
+            ("a core to be healed", plan.schedule.heal == Heal::Core),
         ];
         for (what, drawn) in known {
             features.drawn.insert(what.to_owned(), u64::from(drawn));
@@ -80,7 +99,17 @@ impl Features {
                 _ => {}
             }
         }
+        if raw.resolved.core.is_some() {
+            features.count("cores healed");
+        }
         for trial in raw.resolved.trials.iter().filter(|trial| trial.began.is_some()) {
+            let step = plan.schedule.steps.iter().find(|step| step.id == trial.step);
+            for feature in step.into_iter().flat_map(Feature::of) {
+                *features.struck.entry(alike(feature)).or_default() += 1;
+            }
+            if trial.ended.is_none() && raw.resolved.core.is_some() {
+                features.count("faults that went on for ever");
+            }
             if trial.kind.loses_disk() {
                 features.count("disks lost");
             }
@@ -111,6 +140,16 @@ impl Features {
     pub fn tell(&self) {
         let drawn: Vec<_> = self.drawn.iter().map(|(what, n)| format!("{what} {n}")).collect();
         println!("seeds that drew: {}", drawn.join(", "));
+        let counted = |features: fn(&Feature) -> bool| {
+            let count = |feature: Feature| {
+                let times = self.struck.get(&feature).copied().unwrap_or_default();
+                format!("{feature} {times}")
+            };
+            let words = Feature::all().filter(features).map(count);
+            words.collect::<Vec<_>>().join(", ")
+        };
+        println!("shapes: {}", counted(|feature| matches!(feature, Feature::Shape(_))));
+        println!("whom they hit: {}", counted(|feature| matches!(feature, Feature::Target(_))));
         let times = |what: &&str| self.happened.get(what).copied().unwrap_or_default();
         let happened = HAPPENINGS.iter().map(|what| format!("{what} {}", times(what)));
         println!("what happened: {}", happened.collect::<Vec<_>>().join(", "));
