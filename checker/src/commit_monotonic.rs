@@ -35,6 +35,8 @@ pub fn check(evidence: &Evidence<'_>) -> Verdict {
                     leaders.insert(epoch, Known { to, seen });
                 }
             }
+            // A snapshot holds what is committed up to its end.
+            Event::Installed { index, .. } => life.known = Some(Known { to: index, seen }),
             Event::CaughtUp { epoch } => {
                 let to = life.known.map_or(0, |known| known.to);
                 caught_up.push((epoch, Known { to, seen }));

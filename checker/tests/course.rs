@@ -111,6 +111,18 @@ fn only_what_earlier_leaders_knew_is_asked_of_a_leader() {
     assert!(!commit_monotonic(&[&first[..], &still, &newer].concat()).passes());
 }
 
+#[test]
+fn whoever_installed_a_snapshot_knows_what_it_holds_committed() {
+    let installs = |index| Event::Installed { index, from: NodeId(1) };
+    let first = [noted(1, 1, leads(1)), noted(1, 2, committed(1, 1, 8))];
+    let leader =
+        |index| [noted(2, 5, leads(2)), noted(2, 6, installs(index)), noted(2, 6, caught_up(2))];
+    assert_eq!(commit_monotonic(&[&first[..], &leader(8)].concat()), Verdict::Ok);
+    assert!(!commit_monotonic(&[&first[..], &leader(7)].concat()).passes());
+    let again = [noted(2, 6, installs(8)), noted(2, 7, committed(1, 8, 9))];
+    assert!(!commit_monotonic(&again).passes(), "what the snapshot holds is learned again");
+}
+
 fn sample(node: u64, at: u64, leader: u64, commit: u64) -> Sample {
     Sample {
         at: Time(at * SECOND),
