@@ -69,6 +69,11 @@ impl Tally {
         self.answers.entry(member).or_insert(yes);
     }
 
+    /// Whether a member has answered.
+    pub fn has_answer(&self, member: NodeId) -> bool {
+        self.answers.contains_key(&member)
+    }
+
     /// Who said yes.
     pub fn yes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.answers.iter().filter(|&(_, &yes)| yes).map(|(&member, _)| member)

@@ -169,6 +169,9 @@ impl MultiPaxos {
             // It promises itself nothing either, whatever made it campaign so soon.
             return self.arm_election(out);
         }
+        if self.is_writing() {
+            return self.arm_election(out);
+        }
         out.note(Event::TimedOut { epoch: self.promised.epoch() });
         if let Standing::Candidate(_) = self.standing {
             out.note(Event::SteppedDown { epoch: self.promised.epoch() });
@@ -180,6 +183,14 @@ impl MultiPaxos {
         } else {
             self.campaign(Cause::Timeout, out);
         }
+    }
+
+    /// Whether it campaigns, and its disk has not taken its own promise yet, so that nobody was asked. To
+    /// campaign anew would not help: whoever's disk is slower than its election timeout would never ask
+    /// at all, and make ever higher ballots.
+    fn is_writing(&self) -> bool {
+        let me = self.membership.me();
+        matches!(&self.standing, Standing::Candidate(own) if !own.promises.contains_key(&me))
     }
 
     /// Two proposers that each make a ballot above the other's may go on for ever ("Paxos Made Simple"
@@ -276,7 +287,7 @@ impl MultiPaxos {
         };
         (self.rounds.connected, self.rounds.led) = (connected, led);
         let bound = self.config.settings.leases && self.is_loyal();
-        if led || bound || self.leads() && !connected {
+        if led || bound || self.leads() && !connected || self.is_writing() {
             return self.begin_round(out);
         }
         if connected && !answers.values().any(|reply| reply.led) {

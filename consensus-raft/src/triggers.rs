@@ -28,6 +28,9 @@ impl Raft {
             self.standing = Standing::Follower(Follower::default());
             return self.doubt_transfer(out);
         }
+        if self.is_writing() {
+            return self.arm_election(out);
+        }
         out.note(Event::TimedOut { epoch: Epoch::term(self.term) });
         if let Standing::Candidate(_) = self.standing {
             out.note(Event::SteppedDown { epoch: Epoch::term(self.term) });
@@ -39,6 +42,14 @@ impl Raft {
         } else {
             self.campaign(Cause::Timeout, out);
         }
+    }
+
+    /// Whether it campaigns, and its disk has not taken its own vote yet, so that nobody was asked. To
+    /// campaign anew would not help: whoever's disk is slower than its election timeout would never ask
+    /// at all, and tell others of ever later terms, in which they cannot win.
+    fn is_writing(&self) -> bool {
+        let me = self.membership.me();
+        matches!(&self.standing, Standing::Candidate(tally) if !tally.has_answer(me))
     }
 
     /// No leader was heard of for the shortest election timeout: others may have the vote.
