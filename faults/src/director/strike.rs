@@ -143,7 +143,7 @@ impl Director {
 
     fn bring_down(&mut self, key: TrialKey, nodes: &[NodeId], manner: Manner) -> Vec<Effect> {
         for &node in nodes {
-            self.view.down(node);
+            self.stirred |= self.view.down(node);
         }
         self.holds.hold_down(key, nodes, manner)
     }

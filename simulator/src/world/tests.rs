@@ -78,7 +78,7 @@ fn a_write_is_replicated_and_read_back() {
     pass(&mut world, MS * 100);
     submit(&mut world, "x", Call::Get);
     pass(&mut world, MS * 100);
-    assert!(world.agrees());
+    assert!(world.agrees(None));
     let recording = finish(world);
     assert_eq!(outcomes(&recording), [&ok(true, None, 2), &ok(false, Some("1"), 2)]);
     let applied: Vec<_> = recording.applied.iter().filter(|applied| applied.index == 2).collect();
@@ -182,7 +182,7 @@ fn a_leader_without_a_majority_acknowledges_nothing_and_goes_on_when_healed() {
     assert_eq!(world.around.recorder.highest_applied(), 0);
     cut(&mut world, &[]);
     pass(&mut world, MS * 600);
-    assert!(world.agrees());
+    assert!(world.agrees(None));
     let recording = finish(world);
     // The session could not be opened in time, so the write was never sent.
     assert!(matches!(outcomes(&recording)[..], [Outcome::Failed(_)]), "{recording:#?}");
@@ -219,7 +219,7 @@ fn damaged_messages_are_counted_and_dropped() {
         pass(&mut world, MS * 50);
     }
     pass(&mut world, MS * 500);
-    assert!(world.agrees());
+    assert!(world.agrees(None));
     let recording = finish(world);
     assert!(recording.counters.iter().all(|counters| counters.corrupt > 5), "{recording:#?}");
     assert!(outcomes(&recording).iter().all(|outcome| outcome.is_ok()));
@@ -234,10 +234,10 @@ fn a_paused_replica_handles_nothing_until_it_goes_on() {
     let applied =
         |world: &ToyWorld, node| world.nodes[place(NodeId(node))].machine().unwrap().applied();
     assert_eq!([applied(&world, 1), applied(&world, 2), applied(&world, 3)], [2, 0, 2]);
-    assert!(!world.agrees());
+    assert!(!world.agrees(None));
     world.resume(NodeId(2));
     pass(&mut world, MS * 100);
-    assert!(world.agrees());
+    assert!(world.agrees(None));
 }
 
 #[test]

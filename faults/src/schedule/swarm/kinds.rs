@@ -204,13 +204,12 @@ pub(super) fn partition(draw: Dice, nodes: usize) -> Fault {
     Fault::Partition(Partition { shape, direction, target, channel: channel(draw), groups, links })
 }
 
-/// Two or three groups; whoever is in none of them sees nobody, and whoever is in two is a bridge.
+/// Two or three groups, some of them perhaps of one.
 fn some_groups(draw: Dice, nodes: u64) -> Vec<Vec<u64>> {
     let count = draw.of("groups").between(2, 3);
-    let member = |group: u64, node: &u64| draw.of("member").0.at(group).at(*node).chance(0.5);
-    let groups = (0..count).map(|group| (1..=nodes).filter(|node| member(group, node)).collect());
-    let groups: Vec<Vec<u64>> = groups.filter(|group: &Vec<u64>| !group.is_empty()).collect();
-    if groups.is_empty() { vec![vec![1], vec![2]] } else { groups }
+    let group = |node: u64| draw.of("group").0.at(node).below(count);
+    let members = |wanted| (1..=nodes).filter(|&node| group(node) == wanted).collect();
+    (0..count).map(members).filter(|group: &Vec<u64>| !group.is_empty()).collect()
 }
 
 /// A third of all links, one way each.
