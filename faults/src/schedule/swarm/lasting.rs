@@ -19,8 +19,8 @@ const KINDS: [&str; 7] = [
 /// How often each of them is on.
 const ON: f64 = 0.35;
 
-/// Faults without an end, which begin as the storm is over: those of whom they hit half will be healed,
-/// as the core is drawn among all.
+/// Faults without an end, which begin as the storm is over. Many hit more than a majority: some of those are
+/// of the core, and healed soon after.
 pub(super) fn steps(draw: Dice, nodes: usize, settings: &Overrides) -> Vec<(&'static str, Step)> {
     let one = |id: &'static str| {
         let draw = draw.of(id);
