@@ -22,6 +22,16 @@ pub struct DiskRules {
     pub fails: Option<DiskFailure>,
 }
 
+/// What a real replica is told of its disk.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskOrder {
+    /// What is wrong with it, in the place of everything told before.
+    pub rules: DiskRules,
+    /// For how long, so that no fault outlives a run whose harness died.
+    pub expires_in: Duration,
+}
+
 /// How a disk fails.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -12,7 +12,8 @@
 //! - [`director`] turns a schedule into [`Action`]s, following what it is told of
 //!   the cluster, and remembers what it did: the [`Resolved`] schedule.
 //! - [`administrator`] says how long somebody goes on asking who was sent for a change.
-//! - [`disks`] is what is wrong with a disk: [`DiskRules`].
+//! - [`clocks`] is a replica's [`Clock`](clocks::Clock), right or wrong; [`disks`] is what is wrong with a
+//!   disk: [`DiskRules`].
 //! - [`links`] is the network's bad behaviour: [`LinkRules`] and the [`LinkShim`] in each replica.
 //! - [`workload`] is the clients' load, the same for every protocol.
 //! - [`shrink`](mod@shrink) cuts a schedule under which something fails down to what it takes.
@@ -24,6 +25,7 @@
 //! says "leader". What that turned out to be is in the run's *resolved* schedule.
 
 pub mod administrator;
+pub mod clocks;
 pub mod director;
 pub mod disks;
 pub mod duration;
@@ -33,8 +35,9 @@ pub mod schedule;
 pub mod shrink;
 pub mod workload;
 
+pub use clocks::{Clock, ClockOrder};
 pub use director::{Action, Answer, Director, Effect, Observation, Phase, Resolved, Trial};
-pub use disks::{DiskFailure, DiskRules};
+pub use disks::{DiskFailure, DiskOrder, DiskRules};
 pub use latency::Latency;
 pub use links::{Channel, LinkRule, LinkRules, LinkShim};
 pub use schedule::{Capabilities, Fault, Kind, Load, Schedule, ScheduleError};

@@ -47,6 +47,7 @@ pub mod client;
 pub mod clock;
 mod config;
 pub mod counters;
+pub mod disks;
 pub mod gateway;
 pub mod http;
 pub mod identity;

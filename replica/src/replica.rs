@@ -20,6 +20,7 @@ use crate::{
     clock,
     config::{Addresses, ReplicaConfig, ReplicaError, Sampling},
     counters::Counters,
+    disks::{Disks, Shimmed},
     http::{
         exchange::http_client,
         forward::Forwarder,
@@ -167,6 +168,8 @@ impl Replica {
         let mut tasks = JoinSet::new();
         let counters = Arc::new(Counters::default());
         let links = Arc::new(Links::new(node, config.links.as_ref()));
+        let draw = Draw::new(config.seed).of("disk").at(node.0).at(directory.incarnation());
+        let disks = Arc::new(Disks::new(draw));
         let identity = Identity {
             cluster: config.cluster.clone(),
             group: GroupId::default(),
@@ -194,7 +197,7 @@ impl Replica {
 
         let mut threads = Threads::new();
         let disk = Disk {
-            storage,
+            storage: Box::new(Shimmed { storage, disks: Arc::clone(&disks) }),
             queue: Arc::clone(&queue),
             inbox: Arc::clone(&inbox),
             network: Arc::new(outgoing.clone()),
@@ -243,6 +246,7 @@ impl Replica {
             identity,
             acquaintances,
             links,
+            disks,
             counters,
             outgoing,
             snapshots,
@@ -299,6 +303,7 @@ struct Shared {
     identity: Identity,
     acquaintances: Arc<Acquaintances>,
     links: Arc<Links>,
+    disks: Arc<Disks>,
     counters: Arc<Counters>,
     outgoing: Arc<Outgoing>,
     snapshots: Arc<SnapshotFiles>,
@@ -396,7 +401,7 @@ impl Services {
         view: watch::Receiver<View>,
         tasks: &mut JoinSet<()>,
     ) -> Result<(), ReplicaError> {
-        let Shared { links, counters, status, stop, .. } = self.shared;
+        let Shared { links, disks, counters, status, stop, .. } = self.shared;
         let forwarder = Forwarder { node: self.about.node, http: http_client()?, view };
         let server = Server {
             about: self.about,
@@ -404,6 +409,7 @@ impl Services {
             status,
             forwarder,
             links,
+            disks,
             counters,
             live: self.live,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),

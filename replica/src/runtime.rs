@@ -21,6 +21,7 @@ pub mod timers;
 
 use bytes::Bytes;
 use consensus_core::{Change, Consistency, NodeId, Refusal, SnapshotMeta, Status, session};
+use faults::ClockOrder;
 use tokio::sync::oneshot;
 
 /// Where messages to other replicas go. Never blocks: what cannot be sent is lost, as on any link.
@@ -50,6 +51,8 @@ pub trait Loop: Send + Sync {
     fn suspect(&self, node: NodeId, suspected: bool) -> Result<(), NotTaken>;
     /// Asks what the loop believes.
     fn inspect(&self, inspect: Inspect) -> Result<(), NotTaken>;
+    /// Has the clock go wrong by which the protocol tells the time, or right again.
+    fn set_clock(&self, order: ClockOrder) -> Result<(), NotTaken>;
     /// Tells that a snapshot came from a peer, whole, and is durable.
     fn staged(&self, from: NodeId, snapshot: SnapshotMeta) -> Result<(), NotTaken>;
 }

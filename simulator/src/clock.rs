@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use consensus_core::{Draw, Time};
-use faults::duration::Jump;
+use faults::clocks::Clock;
 
 /// How the replicas' clocks differ from each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -15,78 +15,20 @@ pub struct ClockModel {
     pub offset: Duration,
 }
 
-/// One replica's clock.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock {
-    /// When it last jumped, or began to run at another rate.
-    since: Time,
-    /// What it showed then.
-    showed: Time,
-    /// By how much it is too fast, in parts per million.
-    fast_ppm: i64,
-    /// By how much it is too fast of itself.
-    own_ppm: i64,
-}
-
-const MILLION: u64 = 1_000_000;
-
 impl ClockModel {
     /// The clock that this key draws.
     pub(crate) fn draw(self, draw: Draw) -> Clock {
         let half = u64::from(self.drift_ppm) / 2;
         let fast_ppm = draw.of("rate").below(2 * half + 1).cast_signed() - half.cast_signed();
         let offset = draw.of("offset").duration(&(Duration::ZERO..self.offset));
-        let (since, showed) = (Time::ZERO, Time::ZERO + offset);
-        Clock { since, showed, fast_ppm, own_ppm: fast_ppm }
-    }
-}
-
-impl Clock {
-    /// What it shows.
-    pub(crate) fn shows(self, now: Time) -> Time {
-        self.showed + self.passes(now.since(self.since))
-    }
-
-    /// Jumps; back to zero at most.
-    pub(crate) fn jump(&mut self, now: Time, Jump { by, back }: Jump) {
-        let shown = self.shows(now);
-        self.since = now;
-        self.showed = match back {
-            true => Time::ZERO + shown.since(Time::ZERO).saturating_sub(by),
-            false => shown + by,
-        };
-    }
-
-    /// Runs at this rate from now on, or at its own.
-    pub(crate) fn set_rate(&mut self, now: Time, fast_ppm: Option<i32>) {
-        self.showed = self.shows(now);
-        self.since = now;
-        self.fast_ppm = fast_ppm.map_or(self.own_ppm, i64::from);
-    }
-
-    /// How much passes on it while this much really does.
-    pub(crate) fn passes(self, real: Duration) -> Duration {
-        let nanos = u64::try_from(real.as_nanos()).unwrap_or(u64::MAX);
-        // Whole milliseconds and the rest of them apart: 64 bits hold either product.
-        let (whole, rest) = (nanos / MILLION, nanos % MILLION);
-        let ahead = |part: u64| part.cast_signed() * self.fast_ppm;
-        let ahead = ahead(whole) + ahead(rest).div_euclid(MILLION.cast_signed());
-        Duration::from_nanos(nanos.checked_add_signed(ahead).expect("a clock runs forward"))
-    }
-
-    /// How long it really takes until this much has passed on it.
-    pub(crate) fn really(self, shown: Duration) -> Duration {
-        if self.fast_ppm == 0 {
-            return shown;
-        }
-        let shown_per_million = MILLION.saturating_add_signed(self.fast_ppm);
-        let nanos = shown.as_nanos() * u128::from(MILLION) / u128::from(shown_per_million);
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+        Clock::new(Time::ZERO, Time::ZERO + offset, fast_ppm)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use faults::duration::Jump;
+
     use super::*;
 
     #[test]

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use consensus_core::{Input, NodeId, Outbox, Protocol, Refusal, RequestId, Status, Time};
+use faults::Clock;
 
 use self::snapshots::Chore;
 use crate::{
-    clock::Clock,
     disk::Barrier,
     event::{Answer, Attempt, Event, Local, Request},
     machine::Machine,

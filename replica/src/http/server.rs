@@ -17,7 +17,7 @@ use consensus_core::{
     session::{ClientCommand, Reply as SessionReply},
     storage::Durability,
 };
-use faults::{LinkRules, links};
+use faults::{ClockOrder, DiskFailure, DiskOrder, LinkRules, links};
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -37,6 +37,7 @@ use super::{
 use crate::{
     clock,
     counters::{Counters, Counts},
+    disks::Disks,
     links::Links,
     membership::View,
     runtime::{Answer, Inspect, Inspection, Loop, NotTaken, Request, Wanted, journal::Live},
@@ -55,6 +56,7 @@ pub(crate) struct Server {
     pub(crate) status: watch::Receiver<Status>,
     pub(crate) forwarder: Forwarder,
     pub(crate) links: Arc<Links>,
+    pub(crate) disks: Arc<Disks>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) live: Live,
     pub(crate) in_flight: Semaphore,
@@ -110,6 +112,8 @@ pub(crate) fn routes(server: Arc<Server>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/admin/links", put(set_links))
+        .route("/admin/disk", put(set_disk))
+        .route("/admin/clock", put(set_clock))
         .route("/admin/events", get(events))
         .route("/admin/stop", post(stop))
         .with_state(server)
@@ -338,6 +342,39 @@ async fn set_links(State(server): Shared, body: Bytes) -> Response {
         Err(error) => {
             refused(Reason::Malformed, &format!("these are no link rules: {error}")).into_response()
         }
+    }
+}
+
+async fn set_disk(State(server): Shared, body: Bytes) -> Response {
+    match serde_json::from_slice::<DiskOrder>(&body) {
+        Ok(DiskOrder { rules, .. }) if rules.fails == Some(DiskFailure::Torn) => {
+            let why = "no record is torn here: its storage writes it";
+            refused(Reason::Malformed, why).into_response()
+        }
+        Ok(order) => {
+            tracing::info!(rules = ?order.rules, "disk rules installed");
+            server.disks.install(order);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(error) => {
+            refused(Reason::Malformed, &format!("these are no disk rules: {error}")).into_response()
+        }
+    }
+}
+
+async fn set_clock(State(server): Shared, body: Bytes) -> Response {
+    let order = match serde_json::from_slice::<ClockOrder>(&body) {
+        Ok(order) if order.is_sane() => order,
+        Ok(_) => return refused(Reason::Malformed, "no clock runs at such a rate").into_response(),
+        Err(error) => {
+            let why = format!("this is nothing to tell a clock: {error}");
+            return refused(Reason::Malformed, &why).into_response();
+        }
+    };
+    tracing::info!(?order, "the clock is told");
+    match server.consensus.set_clock(order) {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(error) => refused(Reason::Unavailable, &error.to_string()).into_response(),
     }
 }
 

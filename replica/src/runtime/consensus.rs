@@ -15,6 +15,7 @@ use consensus_core::{
     session::Sessions,
     storage::StorageError,
 };
+use faults::{Clock, ClockOrder};
 use tokio::sync::{mpsc::Sender, oneshot, watch};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -66,6 +67,8 @@ pub enum Item<P: Protocol> {
     },
     /// A question to the loop itself.
     Inspect(Inspect),
+    /// The clock is at fault, or no more.
+    Clock(ClockOrder),
     /// The state was saved.
     Compacted {
         /// Under which name.
@@ -130,6 +133,8 @@ pub struct Consensus<P: Protocol> {
     protocol: P,
     machine: Sessions<KeyValue>,
     timers: Timers<P::Timer>,
+    /// The time as the protocol is told it.
+    clock: Clock,
     /// A timer that ran out fires when this many more items are handled: those that had arrived.
     backlog: Option<usize>,
     outbox: Outbox<P>,
@@ -164,12 +169,14 @@ impl<P: Protocol> Consensus<P> {
         let Surroundings { node, incarnation, .. } = around;
         let draw = Draw::new(seed).of("timer").at(node.0).at(incarnation);
         let mut outbox = Outbox::new();
-        let protocol = P::recover(config, incarnation, clock::now(), disk, &mut outbox);
+        let now = clock::now();
+        let protocol = P::recover(config, incarnation, now, disk, &mut outbox);
         let mut consensus = Self {
             around,
             protocol,
             machine: Sessions::default(),
             timers: Timers::new(draw),
+            clock: Clock::new(now, now, 0),
             backlog: None,
             outbox,
             own: Vec::new(),
@@ -196,7 +203,7 @@ impl<P: Protocol> Consensus<P> {
                 self.take(item, &mut cause);
             }
             self.fire_timers(drained);
-            self.protocol.flush(clock::now(), &mut self.outbox);
+            self.protocol.flush(self.clock.shows(clock::now()), &mut self.outbox);
             self.perform(cause);
             self.protocol.check();
             self.publish(drained);
@@ -214,6 +221,7 @@ impl<P: Protocol> Consensus<P> {
                 return self.step(Input::Suspected { node, suspected }, Cause::default());
             }
             Item::Inspect(inspect) => return self.inspect(inspect),
+            Item::Clock(order) => return self.set_clock(order),
             Item::Compacted { meta, digest } => {
                 self.page.states.push(digest);
                 return self.step(Input::Compacted(meta), Cause::default());
@@ -228,7 +236,7 @@ impl<P: Protocol> Consensus<P> {
     }
 
     fn step(&mut self, input: Input<P>, cause: Cause) {
-        self.protocol.step(clock::now(), input, &mut self.outbox);
+        self.protocol.step(self.clock.shows(clock::now()), input, &mut self.outbox);
         self.perform(cause);
     }
 
@@ -267,6 +275,13 @@ impl<P: Protocol> Consensus<P> {
             value,
         };
         let _ = answer.send(inspection);
+    }
+
+    fn set_clock(&mut self, order: ClockOrder) {
+        let (now, before) = (clock::now(), self.clock);
+        self.clock.obey(now, order);
+        let after = self.clock;
+        self.timers.stretch(now, |left| before.remains(left, after));
     }
 
     /// Fires what ran out, once everything is handled that had arrived by then.
@@ -314,7 +329,9 @@ impl<P: Protocol> Consensus<P> {
                 let _ = self.around.shipments.try_send(Shipment { to, snapshot });
             }
             Effect::Reply { request, outcome } => self.reply(request, outcome),
-            Effect::SetTimer { timer, within } => self.timers.set(clock::now(), timer, &within),
+            Effect::SetTimer { timer, within } => {
+                self.timers.set(clock::now(), self.clock, timer, &within);
+            }
             Effect::CancelTimer(timer) => self.timers.cancel(timer),
             Effect::Note(event) => self.note(event, cause),
         }
@@ -460,6 +477,10 @@ impl<P: Protocol> Loop for Inbox<Item<P>> {
 
     fn inspect(&self, inspect: Inspect) -> Result<(), NotTaken> {
         self.offer(Item::Inspect(inspect))
+    }
+
+    fn set_clock(&self, order: ClockOrder) -> Result<(), NotTaken> {
+        self.offer(Item::Clock(order))
     }
 
     fn staged(&self, from: NodeId, snapshot: SnapshotMeta) -> Result<(), NotTaken> {

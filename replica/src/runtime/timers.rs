@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fmt::Debug, ops::Range, time::Duration};
 
 use consensus_core::{Draw, Time};
+use faults::Clock;
 
 /// The armed timers, each with its deadline. Arming again replaces; nothing is ever queued, so an
 /// expiry that was not yet handled is cancelled with its timer.
@@ -19,8 +20,8 @@ impl<T: Copy + Ord + Debug> Timers<T> {
         Self { draw, armed: BTreeMap::new(), drawn: BTreeMap::new() }
     }
 
-    /// Arms a timer to run out after a time drawn from the range.
-    pub fn set(&mut self, now: Time, timer: T, within: &Range<Duration>) {
+    /// Arms a timer to run out after a time drawn from the range, as it passes on this clock.
+    pub fn set(&mut self, now: Time, clock: Clock, timer: T, within: &Range<Duration>) {
         let count = self.drawn.entry(timer).or_default();
         *count += 1;
         // A fixed time needs no draw, and heartbeats are the most frequent of all.
@@ -28,7 +29,14 @@ impl<T: Copy + Ord + Debug> Timers<T> {
             true => within.start,
             false => self.draw.of(&format!("{timer:?}")).at(*count).duration(within),
         };
-        self.armed.insert(timer, now + delay);
+        self.armed.insert(timer, now + clock.really(delay));
+    }
+
+    /// Has what is left of each timer take another time.
+    pub fn stretch(&mut self, now: Time, left: impl Fn(Duration) -> Duration) {
+        for at in self.armed.values_mut().filter(|at| **at > now) {
+            *at = now + left(at.since(now));
+        }
     }
 
     /// Disarms a timer.
@@ -61,6 +69,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
+    const RIGHT: Clock = Clock::new(Time::ZERO, Time::ZERO, 0);
+
     fn timers() -> Timers<u8> {
         Timers::new(Draw::new(1))
     }
@@ -68,8 +78,8 @@ mod tests {
     #[test]
     fn the_first_to_run_out_comes_first() {
         let mut timers = timers();
-        timers.set(Time::ZERO, 1, &(3 * MS..3 * MS));
-        timers.set(Time::ZERO, 2, &(2 * MS..2 * MS));
+        timers.set(Time::ZERO, RIGHT, 1, &(3 * MS..3 * MS));
+        timers.set(Time::ZERO, RIGHT, 2, &(2 * MS..2 * MS));
         assert_eq!(timers.next(), Some(Time::ZERO + 2 * MS));
         let late = Time::ZERO + 5 * MS;
         assert_eq!(timers.pop_due(Time::ZERO + MS), None);
@@ -80,9 +90,9 @@ mod tests {
     #[test]
     fn arming_again_cancels_an_expiry_that_waits() {
         let mut timers = timers();
-        timers.set(Time::ZERO, 1, &(MS..MS));
+        timers.set(Time::ZERO, RIGHT, 1, &(MS..MS));
         let late = Time::ZERO + 5 * MS;
-        timers.set(late, 1, &(MS..MS));
+        timers.set(late, RIGHT, 1, &(MS..MS));
         assert_eq!(timers.pop_due(late), None);
         timers.cancel(1);
         assert_eq!((timers.pop_due(late + 9 * MS), timers.armed()), (None, 0));
@@ -95,7 +105,7 @@ mod tests {
         let mut drawn = std::collections::BTreeSet::new();
         for _ in 0..50 {
             for timer in [1, 2] {
-                timers.set(Time::ZERO, timer, &range);
+                timers.set(Time::ZERO, RIGHT, timer, &range);
                 let delay = timers.next().unwrap().since(Time::ZERO);
                 assert!(range.contains(&delay));
                 drawn.insert(delay);
@@ -103,5 +113,16 @@ mod tests {
             }
         }
         assert!(drawn.len() > 95, "{} of 100 draws differ", drawn.len());
+    }
+
+    #[test]
+    fn on_a_clock_that_is_too_fast_timers_run_out_too_soon() {
+        let mut timers = timers();
+        let mut fast = RIGHT;
+        fast.set_rate(Time::ZERO, Some(1_000_000));
+        timers.set(Time::ZERO, fast, 1, &(8 * MS..8 * MS));
+        assert_eq!(timers.next(), Some(Time::ZERO + 4 * MS));
+        timers.stretch(Time::ZERO + MS, |left| fast.remains(left, RIGHT));
+        assert_eq!(timers.next(), Some(Time::ZERO + 7 * MS));
     }
 }

@@ -56,7 +56,7 @@ impl<P: Protocol, M: Machine> Node<P, M> {
         let before = self.clock;
         self.clock.set_rate(now, ppm);
         let after = self.clock;
-        for (timer, at) in self.timers.stretch(now, |left| after.really(before.passes(left))) {
+        for (timer, at) in self.timers.stretch(now, |left| before.remains(left, after)) {
             self.later(at, Local::Timer(timer), around);
         }
     }
