@@ -198,9 +198,9 @@ pub(crate) struct Sendings {
 }
 
 impl Sendings {
-    /// Begins to send a snapshot; nothing, if one is on its way already, be it an older one. On a slow
-    /// way the base of the log may move on before a snapshot has arrived: a peer for which each newer
-    /// one took the older one's place would never have a whole one.
+    /// Begins to send a snapshot; nothing, if it is on its way already, or an older one of which something
+    /// has arrived. On a slow way the base of the log may move on before a snapshot has arrived: a peer
+    /// for which each newer one took the older one's place would never have a whole one.
     pub(crate) fn begin(
         &mut self,
         now: Time,
@@ -208,7 +208,8 @@ impl Sendings {
         snapshot: SnapshotMeta,
         bytes: &Bytes,
     ) -> Option<Parcel> {
-        if self.to.contains_key(&to) {
+        let goes_on = |known: &Sending| known.label.snapshot == snapshot || known.upto > 0;
+        if self.to.get(&to).is_some_and(goes_on) {
             return None;
         }
         let label = Label::of(snapshot, bytes);
@@ -379,14 +380,18 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_on_its_way_is_not_given_up_for_a_newer_one() {
+    fn a_snapshot_of_which_something_arrived_is_not_given_up_for_a_newer_one() {
         let mut sendings = Sendings::default();
         let bytes = Bytes::from_static(b"abc");
+        // Of the first one nothing is known to have arrived.
+        assert!(sendings.begin(Time::ZERO, NodeId(2), meta(8), &bytes).is_some());
         let Some(Parcel::Chunk { label, .. }) =
             sendings.begin(Time::ZERO, NodeId(2), meta(9), &bytes)
         else {
             panic!("it is offered")
         };
+        let heard = sendings.heard(Time::ZERO, NodeId(2), &label, 1, &model());
+        assert!(!matches!(heard, Heard::Complete));
         assert!(sendings.begin(Time::ZERO, NodeId(2), meta(10), &bytes).is_none());
         let heard = sendings.heard(Time::ZERO, NodeId(2), &label, label.total, &model());
         assert!(matches!(heard, Heard::Complete));
