@@ -130,12 +130,18 @@ impl Plan {
         self.target == Target::Sim && self.schedule.name == format!("{SWARM}-{}", self.seed)
     }
 
-    /// The same plan for this protocol: with options of its own, if the seed draws them, unless the
-    /// command line sets some.
+    /// The same plan for this protocol: with guards and options of its own, if the seed draws them,
+    /// unless the command line sets some.
     pub fn of(&self, protocol: &Entry) -> Self {
         let mut plan = self.clone();
-        if self.is_drawn() && self.tuning.options.is_empty() {
-            plan.tuning.options = draws::options(protocol.options, self.seed);
+        if !self.is_drawn() {
+            return plan;
+        }
+        let guards = draws::guards(&self.schedule, self.seed);
+        plan.tuning.pre_vote &= guards.pre_vote;
+        plan.tuning.check_quorum &= guards.check_quorum;
+        if self.tuning.options.is_empty() {
+            plan.tuning.options = draws::options(protocol.options, &self.schedule, self.seed);
         }
         plan
     }

@@ -83,6 +83,8 @@ impl Features {
             ("leases", tuning.leases),
             ("drifting clocks", plan.is_drawn() && tuning.max_clock_drift_ppm > 0),
             ("priorities", !tuning.priorities.is_empty()),
+            ("no pre-vote", !tuning.pre_vote),
+            ("no check-quorum", !tuning.check_quorum),
             ("a core to be healed", plan.schedule.heal == Heal::Core),
         ];
         for (what, drawn) in known {
