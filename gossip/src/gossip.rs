@@ -200,9 +200,11 @@ impl Gossip {
         Ok(())
     }
 
-    /// Replaces the seeds: their names may have come to mean other addresses.
+    /// Replaces the seeds: their names may have come to mean other addresses. They are asked at the
+    /// next tick, which is due at once.
     pub fn set_seeds(&mut self, seeds: Vec<SocketAddr>) {
         self.contacts.seeds = seeds;
+        self.contacts.next_reconnect = Time::ZERO;
     }
 
     /// Says goodbye, so that nobody needs to detect anything. Afterwards this member neither hears

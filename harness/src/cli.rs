@@ -1,7 +1,7 @@
 //! The arguments of every command.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     ops::Range,
     path::PathBuf,
     time::Duration,
@@ -598,12 +598,14 @@ pub struct ReplicaArgs {
     /// UDP for gossip.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub gossip_address: SocketAddr,
-    /// The address under which others reach this host, if it listens on all of them.
-    #[arg(long, value_name = "IP")]
-    pub advertise: Option<IpAddr>,
-    /// The gossip address of a replica that is already there; several may be given.
-    #[arg(long = "seed-address", value_name = "HOST:PORT")]
-    pub seed_addresses: Vec<SocketAddr>,
+    /// The address under which others reach this host, if it listens on all of them; or a name that
+    /// means it here, as a container's own does.
+    #[arg(long, value_name = "IP|HOST")]
+    pub advertise: Option<String>,
+    /// The gossip address of a replica that is already there; several may be given. A host's name is
+    /// looked up again and again.
+    #[arg(long = "seed-address", value_name = "HOST:PORT", value_parser = parse_server)]
+    pub seed_addresses: Vec<String>,
     /// The seed of this replica's draws.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -635,12 +637,13 @@ pub struct GatewayArgs {
     /// UDP for gossip.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub gossip_address: SocketAddr,
-    /// The address under which others reach this host, if it listens on all of them.
-    #[arg(long, value_name = "IP")]
-    pub advertise: Option<IpAddr>,
+    /// The address under which others reach this host, if it listens on all of them; or a name that
+    /// means it here.
+    #[arg(long, value_name = "IP|HOST")]
+    pub advertise: Option<String>,
     /// The gossip address of a replica; several may be given.
-    #[arg(long = "seed-address", value_name = "HOST:PORT", required = true)]
-    pub seed_addresses: Vec<SocketAddr>,
+    #[arg(long = "seed-address", value_name = "HOST:PORT", required = true, value_parser = parse_server)]
+    pub seed_addresses: Vec<String>,
     /// End when the process of this number, which started this one, ends.
     #[arg(long, value_name = "PROCESS")]
     pub die_with_parent: Option<u32>,

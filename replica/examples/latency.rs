@@ -40,10 +40,9 @@ fn told(arguments: &[String]) -> Result<ReplicaConfig, Box<dyn std::error::Error
     };
     let members = (1..=size.parse()?).map(NodeId).collect();
     let settings = Settings::new(NodeId(node.parse()?), members);
-    let seeds = seeds.iter().map(|seed| seed.parse()).collect::<Result<_, _>>()?;
     let config = ReplicaConfig::new(settings, directory.into());
     let parent = Parent::DieWith(std::os::unix::process::parent_id());
-    Ok(ReplicaConfig { seeds, parent, ..config })
+    Ok(ReplicaConfig { seeds: seeds.to_vec(), parent, ..config })
 }
 
 struct Replicas(Vec<Child>);

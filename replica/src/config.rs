@@ -27,8 +27,9 @@ pub struct ReplicaConfig {
     pub listen: Listen,
     /// The address under which others reach this host; needed if `listen` is unspecified.
     pub advertise: Option<IpAddr>,
-    /// Gossip addresses of others, of whom one must be there.
-    pub seeds: Vec<SocketAddr>,
+    /// Gossip addresses of others, HOST:PORT, of whom one must be there. Names are looked up again and
+    /// again.
+    pub seeds: Vec<String>,
     /// The data directory.
     pub data: PathBuf,
     /// What holds the log in it.

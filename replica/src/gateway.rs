@@ -49,8 +49,9 @@ pub struct GatewayConfig {
     pub gossip: SocketAddr,
     /// The address under which others reach this host; needed if the others are unspecified.
     pub advertise: Option<IpAddr>,
-    /// Gossip addresses of replicas, of which one must be there.
-    pub seeds: Vec<SocketAddr>,
+    /// Gossip addresses of replicas, HOST:PORT, of which one must be there. Names are looked up again and
+    /// again.
+    pub seeds: Vec<String>,
     /// Where to write [`ADDRESS_FILE`](crate::ADDRESS_FILE), if anywhere.
     pub data: Option<PathBuf>,
     /// What the parent's end means.
@@ -61,7 +62,7 @@ pub struct GatewayConfig {
 
 impl GatewayConfig {
     /// A gateway on loopback, on free ports.
-    pub fn new(cluster: impl Into<String>, seeds: Vec<SocketAddr>) -> Self {
+    pub fn new(cluster: impl Into<String>, seeds: Vec<String>) -> Self {
         let Listen { client, gossip, .. } = Listen::default();
         Self {
             cluster: cluster.into(),

@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -58,7 +57,7 @@ pub(crate) struct Introduced {
     /// Under which name the replica may vote.
     pub(crate) passport: Passport,
     /// Where others gossip.
-    pub(crate) seeds: Vec<SocketAddr>,
+    pub(crate) seeds: Vec<String>,
     /// The link faults that were installed meanwhile.
     pub(crate) links: Option<LinkRules>,
 }
@@ -85,7 +84,7 @@ impl Introduction<'_> {
         loop {
             let (finding, view) = self.under_one_name::<P>(&passport, &seeds, &rules).await?;
             let others = view.members.iter().filter(|member| member.node != passport.node);
-            seeds.extend(others.map(|member| member.gossip_address));
+            seeds.extend(others.map(|member| member.gossip_address.to_string()));
             seeds.sort_unstable();
             seeds.dedup();
             if finding == Finding::Own {
@@ -109,7 +108,7 @@ impl Introduction<'_> {
     async fn under_one_name<P: Protocol>(
         &self,
         passport: &Passport,
-        seeds: &[SocketAddr],
+        seeds: &[String],
         rules: &Arc<Mutex<Option<LinkRules>>>,
     ) -> Result<(Finding, View), ReplicaError> {
         let current = rules.lock().expect("nobody panics while holding the rules").clone();
@@ -143,7 +142,7 @@ impl Introduction<'_> {
     fn gossip<P: Protocol>(
         &self,
         node: NodeId,
-        seeds: &[SocketAddr],
+        seeds: &[String],
         links: &Arc<Links>,
         tasks: &mut JoinSet<()>,
     ) -> (oneshot::Sender<oneshot::Sender<()>>, watch::Receiver<View>) {

@@ -59,6 +59,7 @@ mod process;
 mod rejoin;
 mod replica;
 pub mod runtime;
+mod seeds;
 mod sockets;
 pub mod storage;
 pub mod transport;

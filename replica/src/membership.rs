@@ -13,7 +13,7 @@ use tokio::{
     time::sleep,
 };
 
-use crate::{clock, counters::Counters, links::Links, runtime::Loop};
+use crate::{clock, counters::Counters, links::Links, runtime::Loop, seeds::Seeds};
 
 /// Who is there, where, and who leads, as far as gossip knows. A hint, never evidence.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -84,7 +84,7 @@ pub(crate) struct Membership {
 pub(crate) struct Start {
     pub(crate) cluster: String,
     pub(crate) identity: Identity,
-    pub(crate) seeds: Vec<SocketAddr>,
+    pub(crate) seeds: Vec<String>,
     pub(crate) draw: Draw,
 }
 
@@ -102,12 +102,13 @@ pub(crate) const fn start_of_service(incarnation: u64) -> u64 {
 impl Membership {
     /// Joins, and gossips until told to leave.
     pub(crate) async fn run(mut self, start: Start) -> Result<(), gossip::Error> {
+        let mut seeds = Seeds::look_up(start.seeds, start.identity.address.ip());
         let mut out = Outbox::new();
         let mut gossip = Gossip::new(
             gossip::Config::new(start.cluster),
             start.identity,
             self.metadata.clone(),
-            start.seeds,
+            seeds.addresses(),
             start.draw,
             clock::now(),
             &mut out,
@@ -131,6 +132,7 @@ impl Membership {
                     gossip.tick(clock::now(), &mut out);
                     self.publish(&gossip);
                 }
+                () = seeds.changed() => gossip.set_seeds(seeds.addresses()),
                 changed = self.status.changed(), if status_lives => {
                     status_lives = changed.is_ok();
                     self.describe(&mut gossip)?;

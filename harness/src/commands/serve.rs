@@ -1,6 +1,11 @@
 //! `harness replica` and `harness gateway`: what deployments start.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    net::{IpAddr, ToSocketAddrs as _},
+    path::Path,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use consensus_core::NodeId;
@@ -33,7 +38,7 @@ pub fn replica(arguments: ReplicaArgs) -> Result<bool> {
             peer: arguments.peer_address,
             gossip: arguments.gossip_address,
         },
-        advertise: arguments.advertise,
+        advertise: arguments.advertise.as_deref().map(own_address).transpose()?,
         seeds: arguments.seed_addresses,
         data: arguments.data,
         storage: match arguments.storage {
@@ -45,8 +50,7 @@ pub fn replica(arguments: ReplicaArgs) -> Result<bool> {
         sampling: Some(Sampling { every: SAMPLE_EVERY, key: arguments.watch }),
         parent: parent(arguments.die_with_parent),
     };
-    runtime()?.block_on((protocol.serve)(config))?;
-    Ok(true)
+    serve((protocol.serve)(config))
 }
 
 /// Runs a gateway until it is told to stop.
@@ -56,14 +60,13 @@ pub fn gateway(arguments: GatewayArgs) -> Result<bool> {
         cluster: arguments.cluster,
         client: arguments.client_address,
         gossip: arguments.gossip_address,
-        advertise: arguments.advertise,
+        advertise: arguments.advertise.as_deref().map(own_address).transpose()?,
         seeds: arguments.seed_addresses,
         data: arguments.data,
         parent: parent(arguments.die_with_parent),
         client_options: ClientOptions::default(),
     };
-    runtime()?.block_on(replica::gateway::run(config))?;
-    Ok(true)
+    serve(replica::gateway::run(config))
 }
 
 fn start_logging() {
@@ -72,12 +75,28 @@ fn start_logging() {
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).init();
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
+fn serve<E>(server: impl Future<Output = Result<(), E>>) -> Result<bool>
+where
+    anyhow::Error: From<E>,
+{
     // The consensus loop, the disk and the journal have threads of their own; what is left is sockets.
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    let ended = runtime.block_on(server);
+    // A name that is being looked up is not waited for.
+    runtime.shutdown_background();
+    ended?;
+    Ok(true)
+}
+
+/// The address that this is, or that it names on this host.
+fn own_address(host: &str) -> Result<IpAddr> {
+    let found = (host, 0).to_socket_addrs();
+    let found = found.map_err(|error| usage(format!("'{host}' names no address here: {error}")))?;
+    // Gossip and its peers are told one address each; the older kind is everywhere.
+    let all: Vec<_> = found.map(|at| at.ip()).collect();
+    let first = all.iter().find(|ip| ip.is_ipv4()).or(all.first()).copied();
+    first.ok_or_else(|| usage(format!("'{host}' names no address here")))
 }
 
 fn parent(die_with: Option<u32>) -> Parent {

@@ -90,7 +90,7 @@ impl Cluster {
     pub fn config(&self, node: u64) -> ReplicaConfig {
         let mut settings = Settings::new(NodeId(node), self.members.clone());
         (self.adjust)(&mut settings);
-        let seeds = self.running.values().map(|(addresses, _)| addresses.gossip).take(1).collect();
+        let seeds = self.gossip_seeds().into_iter().take(1).collect();
         ReplicaConfig {
             storage: self.storage,
             seeds,
@@ -120,8 +120,8 @@ impl Cluster {
         self.running[&NodeId(node)].0.client
     }
 
-    pub fn gossip_seeds(&self) -> Vec<SocketAddr> {
-        self.running.values().map(|(addresses, _)| addresses.gossip).collect()
+    pub fn gossip_seeds(&self) -> Vec<String> {
+        self.running.values().map(|(addresses, _)| addresses.gossip.to_string()).collect()
     }
 
     pub fn nodes(&self) -> Vec<u64> {

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
@@ -152,7 +151,7 @@ async fn damaged_pieces_are_noticed_and_come_again() {
 struct Told {
     node: u64,
     data: PathBuf,
-    seeds: Vec<SocketAddr>,
+    seeds: Vec<String>,
     links: Option<LinkRules>,
 }
 
