@@ -45,6 +45,25 @@ fn nothing_happens_before_the_cluster_serves() {
 }
 
 #[test]
+fn a_trial_strikes_when_whoever_hurt_somebody_says_that_it_did() {
+    let schedule = schedule(
+        "[[step]]\nid = \"kill\"\nat = { after = \"start\", plus = \"2s\" }\nfor = \"3s\"\nfault = { kind = \"crash\", target = \"node 4\" }",
+    );
+    let mut director = Director::new(&schedule, 1, &toy::members(5));
+    director.observe(ms(100), Observation::Ready);
+    assert!(!director.poll(ms(2_100)).is_empty());
+    let began = |director: &Director| director.trials()[0].began.unwrap().as_millis();
+    assert_eq!(began(&director), 2_000);
+    director.struck_at("kill", 1, ms(2_340));
+    assert_eq!(began(&director), 2_240);
+    // Nothing strikes before it was told to, and nobody else's trial is meant.
+    director.struck_at("kill", 1, ms(1_900));
+    director.struck_at("kill", 2, ms(2_900));
+    assert_eq!(began(&director), 2_240);
+    assert_eq!(director.next_wakeup(), Some(ms(5_100)), "its end stays where it was");
+}
+
+#[test]
 fn a_crash_begins_and_ends_on_time_and_the_run_settles() {
     let schedule = schedule(
         "[[step]]\nat = { after = \"start\", plus = \"2s\" }\nfor = \"3s\"\nfault = { kind = \"crash\", target = \"node 4\" }",

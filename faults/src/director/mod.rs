@@ -188,6 +188,17 @@ impl Director {
         actions
     }
 
+    /// Corrects when a trial struck: hurting somebody may take a while, and only whoever did it knows
+    /// when it was done. A time before the one at which it was told to be done changes nothing.
+    pub fn struck_at(&mut self, step: &str, trial: u32, at: Time) {
+        let at = self.offset(at);
+        let struck = self.trials.iter_mut().rev();
+        let mut struck = struck.filter(|known| known.step == step && known.trial == trial);
+        if let Some(known) = struck.next() {
+            known.began = known.began.map(|began| began.max(at));
+        }
+    }
+
     /// When to poll next; `None` if nothing will happen without another observation.
     pub fn next_wakeup(&self) -> Option<Time> {
         if self.stirred && self.ready.is_some() { Some(self.now) } else { self.wakeup }
