@@ -1,14 +1,23 @@
 //! Brings a cluster up, and hurts it.
 //!
-//! A target is a place where replicas run for real. This crate holds the one that every machine
-//! has: [`local`] processes on loopback, with real disks and real signals. It knows how to start,
-//! stop, kill and pause replicas and how to hand them link faults; what a replica *is*, it does not
-//! know: it starts an executable with arguments, and waits until that has written its addresses.
+//! A [`Site`] is a place where replicas run for real. There are two: [`local`] processes on loopback,
+//! with real disks and real signals, which every machine has; and containers of a [`docker`] engine,
+//! on a private network, with volumes. A [`Cluster`] is the same on either: it knows who runs, starts,
+//! leaves or is frozen, and hands link faults to whom they concern. What a replica *is*, this crate
+//! does not know: it starts an executable with arguments, and waits until that listens.
 
 mod capabilities;
+mod cluster;
+pub mod docker;
+mod links;
 pub mod local;
+mod log;
 mod process;
+mod site;
 
-pub use capabilities::LOCAL_CAPABILITIES;
-pub use local::{Addresses, LocalCluster, LocalSpec};
-pub use process::{Exit, LogTail};
+pub use capabilities::{DOCKER_CAPABILITIES, LOCAL_CAPABILITIES};
+pub use cluster::Cluster;
+pub use local::{LocalSite, LocalSpec};
+pub use site::{
+    Addresses, Crossings, Evidence, Exit, Launch, LogTail, Part, STOP_LIMIT, Site, Tally, Unit,
+};

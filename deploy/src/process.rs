@@ -2,59 +2,24 @@
 
 use std::{
     ffi::OsString,
-    fs::{File, OpenOptions},
-    io::{Read, Seek, SeekFrom},
+    fs::OpenOptions,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use tokio::process::{Child, Command};
 
-/// How many bytes of a log are read for its last lines.
-const TAIL_BYTES: u64 = 8 << 10;
-
-/// How many lines of a dead process's log are shown.
-const TAIL_LINES: usize = 12;
-
-/// The last lines of a log.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LogTail {
-    /// Where the whole log is.
-    pub path: PathBuf,
-    /// Its last lines.
-    pub lines: Vec<String>,
-}
-
-/// A process that ended although nobody ended it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Exit {
-    /// What it was: "replica 3", "gateway".
-    pub name: String,
-    /// How it ended.
-    pub status: ExitStatus,
-    /// What it said last.
-    pub log: LogTail,
-}
-
-impl std::fmt::Display for Exit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{} ended by itself ({}); its log ends with:", self.name, self.status)?;
-        for line in &self.log.lines {
-            writeln!(f, "    {line}")?;
-        }
-        write!(f, "  the whole log: {}", self.log.path.display())
-    }
-}
+use crate::site::{Exit, Part};
 
 /// A running child. It is killed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
-    name: String,
+    part: Part,
     child: Child,
     log: PathBuf,
 }
@@ -62,7 +27,7 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the executable; what it prints is appended to the log.
     pub fn start(
-        name: String,
+        part: Part,
         executable: &Path,
         arguments: &[OsString],
         log: &Path,
@@ -83,7 +48,7 @@ impl Process {
             .process_group(0)
             .spawn()
             .with_context(|| format!("cannot start {}", executable.display()))?;
-        Ok(Self { name, child, log: log.to_owned() })
+        Ok(Self { part, child, log: log.to_owned() })
     }
 
     /// Sends a signal. A process that has just ended cannot be hurt any more: that is no error.
@@ -93,35 +58,19 @@ impl Process {
         match kill(id, signal) {
             Ok(()) | Err(nix::errno::Errno::ESRCH) => Ok(()),
             Err(error) => {
-                Err(error).with_context(|| format!("cannot send {signal} to {}", self.name))
+                Err(error).with_context(|| format!("cannot send {signal} to the {}", self.part))
             }
         }
     }
 
     /// Waits until it has ended.
     pub async fn ended(&mut self) -> Result<ExitStatus> {
-        self.child.wait().await.with_context(|| format!("cannot wait for {}", self.name))
+        self.child.wait().await.with_context(|| format!("cannot wait for the {}", self.part))
     }
 
     /// Whether it has ended already, and how.
     pub fn exit(&mut self) -> Option<Exit> {
         let status = self.child.try_wait().ok().flatten()?;
-        Some(Exit { name: self.name.clone(), status, log: tail(&self.log) })
+        Some(Exit::new(self.part, status.to_string(), &self.log))
     }
-}
-
-fn tail(path: &Path) -> LogTail {
-    let text = read_end(path).unwrap_or_else(|error| format!("(cannot be read: {error})"));
-    let lines: Vec<_> = text.lines().map(str::to_owned).collect();
-    let skip = lines.len().saturating_sub(TAIL_LINES);
-    LogTail { path: path.to_owned(), lines: lines[skip..].to_vec() }
-}
-
-fn read_end(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -1,11 +1,6 @@
 //! The arguments of every command.
 
-use std::{
-    net::SocketAddr,
-    ops::Range,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{net::SocketAddr, ops::Range, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use consensus_core::Consistency;
@@ -24,6 +19,8 @@ Examples:
   harness run --protocol raft                          kill the leader ten times, on real processes
   harness run --protocol multipaxos --target sim       the same schedule in virtual time
   harness compare --protocols raft,multipaxos          both under one schedule, one report
+  harness run --protocol raft --target docker          the same in containers
+  harness up --target docker --protocol raft           a cluster to play with
   harness sweep --protocol raft --seeds 0..500         many seeded simulations with every fault
   harness schedules                                    what is bundled
 
@@ -78,6 +75,21 @@ The formats are defined, field by field, in checker/README.md.")]
     Replica(ReplicaArgs),
     /// Start a gateway: the stateless web server in front of the replicas.
     Gateway(GatewayArgs),
+    /// Be the clients of a run: orders come in, what came of each operation goes out.
+    #[command(hide = true)]
+    Load,
+    /// Build the image of this executable, or of another, and say what it is called.
+    Image(ImageArgs),
+    /// Start a cluster to play with, and leave it standing.
+    Up(UpArgs),
+    /// Say who stands, who leads, and how far each replica is.
+    Status(StandingArgs),
+    /// Follow a cluster, a line for each change.
+    Watch(StandingArgs),
+    /// Print what a replica or the gateway said.
+    Logs(LogsArgs),
+    /// Remove clusters, and everything that runs left behind.
+    Down(DownArgs),
 }
 
 /// Where a cluster runs.
@@ -87,6 +99,8 @@ pub enum Target {
     Sim,
     /// Real processes on loopback, real disks.
     Local,
+    /// Containers of this machine's Docker engine, on a private network, with volumes.
+    Docker,
 }
 
 impl std::fmt::Display for Target {
@@ -94,6 +108,7 @@ impl std::fmt::Display for Target {
         f.write_str(match self {
             Self::Sim => "sim",
             Self::Local => "local",
+            Self::Docker => "docker",
         })
     }
 }
@@ -123,6 +138,15 @@ pub enum Route {
     Direct,
     /// Clients send everything to the gateway.
     Gateway,
+}
+
+/// What carries cut links out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum CutBy {
+    /// The link shim in each replica.
+    Shim,
+    /// The network, which drops the packets (docker; takes root, and nft).
+    Network,
 }
 
 /// What a read promises.
@@ -166,10 +190,10 @@ pub struct ExperimentArgs {
     /// Where to write; by default a new folder under runs/.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Where the replicas' records live (local).
+    /// Where the replicas' records live (local, docker).
     #[arg(long, value_enum, default_value_t = StorageKind::Sled)]
     pub storage: StorageKind,
-    /// Which way the load takes (local).
+    /// Which way the load takes (local, docker).
     #[arg(long, value_enum, default_value_t = Route::Direct)]
     pub via: Route,
     /// Offered operations per second; the schedule's own number if not given.
@@ -181,6 +205,9 @@ pub struct ExperimentArgs {
     /// are longer too.
     #[arg(long, value_name = "NAME", value_parser = str::parse::<Preset>)]
     pub network: Option<Preset>,
+    /// What carries out the cuts of partitions and links.
+    #[arg(long, value_enum, default_value_t = CutBy::Shim)]
+    pub cut: CutBy,
     /// Keep the replicas' data directories after a run that holds.
     #[arg(long)]
     pub keep_data: bool,
@@ -196,6 +223,7 @@ Examples:
   harness run --protocol multipaxos --schedule minority-partition --nodes 3
   harness run --protocol raft --target sim --seed 7 --schedule my-schedule.toml
   harness run --protocol raft --target sim --network five-regions
+  harness run --protocol raft --target docker --schedule leader-isolation --cut network
   harness run --protocol raft --election-timeout 500ms..1s --heartbeat-interval 100ms")]
 pub struct RunArgs {
     /// Which protocol (see `harness protocols`).
@@ -647,6 +675,122 @@ pub struct GatewayArgs {
     /// End when the process of this number, which started this one, ends.
     #[arg(long, value_name = "PROCESS")]
     pub die_with_parent: Option<u32>,
+}
+
+/// `harness image`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness image                                        this executable, with the libraries that it needs
+  harness image --executable target/x86_64-unknown-linux-gnu/release/harness
+                                                       a static one (see deploy/README.md)
+
+`harness run --target docker` does this by itself.")]
+pub struct ImageArgs {
+    /// A static executable; without it, this one.
+    #[arg(long, value_name = "FILE")]
+    pub executable: Option<PathBuf>,
+}
+
+/// Where clusters stand that outlive the command that started them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Ground {
+    /// Containers of this machine's Docker engine.
+    Docker,
+}
+
+/// `harness up`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness up --target docker --protocol raft
+  harness up --target docker --protocol multipaxos --nodes 3 --name second
+  harness status --target docker
+  harness down --target docker
+
+It says so once every replica's gossip sees all others, and all follow one leader.")]
+pub struct UpArgs {
+    /// Where.
+    #[arg(long, value_enum)]
+    pub target: Ground,
+    /// Which protocol (see `harness protocols`).
+    #[arg(long)]
+    pub protocol: String,
+    /// How many replicas.
+    #[arg(long, default_value_t = 5)]
+    pub nodes: usize,
+    /// What the cluster is called: letters, digits and dashes.
+    #[arg(long, default_value = "lab", value_parser = parse_name)]
+    pub name: String,
+    /// Where the replicas' records live.
+    #[arg(long, value_enum, default_value_t = StorageKind::Sled)]
+    pub storage: StorageKind,
+    #[command(flatten)]
+    pub tuning: Tuning,
+}
+
+/// `harness status` and `harness watch`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness status --target docker                       every cluster, of runs under way too
+  harness watch --target docker --name lab             until it is interrupted
+
+What compose started from deploy/compose.yaml is found as well; it is called `compose`.")]
+pub struct StandingArgs {
+    /// Where.
+    #[arg(long, value_enum)]
+    pub target: Ground,
+    /// Which cluster; all of them if not given.
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+/// `harness logs`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness logs --target docker node-3
+  harness logs --target docker gateway --name lab --lines 20")]
+pub struct LogsArgs {
+    /// Whose: `node-3`, `gateway`.
+    #[arg(value_name = "PART")]
+    pub part: String,
+    /// Where.
+    #[arg(long, value_enum)]
+    pub target: Ground,
+    /// Of which cluster.
+    #[arg(long, default_value = "lab")]
+    pub name: String,
+    /// How many of the last lines; all of them if not given.
+    #[arg(long)]
+    pub lines: Option<u32>,
+}
+
+/// `harness down`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness down --target docker                         everything, runs under way among it
+  harness down --target docker --name lab              this cluster alone
+
+A run cleans up after itself, also when it is interrupted. What one leaves that is killed is removed by
+this: whatever carries the label `lab.run`.")]
+pub struct DownArgs {
+    /// Where.
+    #[arg(long, value_enum)]
+    pub target: Ground,
+    /// Which cluster; everything if not given.
+    #[arg(long)]
+    pub name: Option<String>,
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    match !text.is_empty() && text.len() <= 32 && text.chars().all(plain) {
+        true => Ok(text.to_owned()),
+        false => Err("a name is up to 32 small letters, digits and dashes".to_owned()),
+    }
 }
 
 fn parse_server(text: &str) -> Result<String, String> {

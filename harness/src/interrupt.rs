@@ -25,7 +25,9 @@ impl Interrupts {
     pub fn of(target: Target) -> Result<Self> {
         match target {
             Target::Sim => Ok(Self(None)),
-            Target::Local => listen().map(Some).map(Self).context("cannot listen for signals"),
+            Target::Local | Target::Docker => {
+                listen().map(Some).map(Self).context("cannot listen for signals")
+            }
         }
     }
 

@@ -9,11 +9,12 @@ use std::{
 
 use anyhow::Result;
 use consensus_core::{Draw, NodeId, SettingsError};
+use deploy::docker::Cut;
 use faults::{Capabilities, Schedule};
 use simulator::Preset;
 
 use crate::{
-    cli::{ExperimentArgs, Route, StorageKind, Target},
+    cli::{CutBy, ExperimentArgs, Route, StorageKind, Target},
     draws,
     registry::Entry,
     tuning::Tuning,
@@ -37,6 +38,8 @@ pub struct Plan {
     pub network: Option<Preset>,
     /// The protocols' parameters.
     pub tuning: Tuning,
+    /// What carries cuts out.
+    pub cut: Cut,
     /// Whether data directories are kept.
     pub keep_data: bool,
 }
@@ -64,11 +67,21 @@ impl Plan {
         }
         let network = match (arguments.target, arguments.network) {
             (Target::Sim, asked) => Some(asked.unwrap_or_default()),
-            (Target::Local, None) => None,
-            (Target::Local, Some(network)) => {
+            (Target::Local | Target::Docker, None) => None,
+            (target @ (Target::Local | Target::Docker), Some(network)) => {
                 return Err(usage(format!(
-                    "--network {network} is simulated (--target sim): target local talks over this \
-                     machine's loopback, on which a schedule's `link` steps can delay messages"
+                    "--network {network} is simulated (--target sim): target {target} talks over \
+                     a network of this machine, on which a schedule's `link` steps can delay messages"
+                )));
+            }
+        };
+        let cut = match (arguments.target, arguments.cut) {
+            (_, CutBy::Shim) => Cut::Shim,
+            (Target::Docker, CutBy::Network) => Cut::Network,
+            (target, CutBy::Network) => {
+                return Err(usage(format!(
+                    "--cut network takes a network to cut (--target docker): on target {target} the \
+                     link shim cuts"
                 )));
             }
         };
@@ -81,6 +94,7 @@ impl Plan {
             via: arguments.via,
             network: None,
             tuning,
+            cut,
             keep_data: arguments.keep_data,
         };
         let plan = network.map_or(plan.clone(), |network| plan.on(network));
@@ -119,6 +133,17 @@ impl Plan {
         members(self.schedule.nodes)
     }
 
+    /// What every real replica is told, besides what is its own.
+    pub fn replica_arguments(&self, protocol: &Entry) -> Vec<String> {
+        let mut arguments =
+            replica_arguments(protocol, &self.members(), self.storage, &self.tuning);
+        arguments.extend(["--seed".to_owned(), self.seed.to_string()]);
+        if let Some(key) = &self.schedule.watch {
+            arguments.extend(["--watch".to_owned(), key.clone()]);
+        }
+        arguments
+    }
+
     /// Refuses what this protocol cannot work with, before anything is started.
     pub fn check(&self, protocol: &Entry) -> Result<()> {
         let members = self.members();
@@ -152,11 +177,27 @@ impl Plan {
     }
 }
 
+/// What every real replica of a cluster is told, whatever that is for.
+pub fn replica_arguments(
+    protocol: &Entry,
+    members: &[NodeId],
+    storage: StorageKind,
+    tuning: &Tuning,
+) -> Vec<String> {
+    let members: Vec<_> = members.iter().map(NodeId::to_string).collect();
+    let mut arguments: Vec<String> = ["--protocol", protocol.name].map(str::to_owned).into();
+    arguments.extend(["--members".to_owned(), members.join(",")]);
+    arguments.extend(["--storage".to_owned(), storage.to_string()]);
+    arguments.extend(tuning.arguments());
+    arguments
+}
+
 /// What a target can do.
 pub const fn capabilities(target: Target) -> Capabilities {
     match target {
         Target::Sim => simulator::CAPABILITIES,
         Target::Local => deploy::LOCAL_CAPABILITIES,
+        Target::Docker => deploy::DOCKER_CAPABILITIES,
     }
 }
 

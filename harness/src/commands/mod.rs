@@ -10,6 +10,7 @@ mod recovery;
 mod report;
 mod run;
 mod serve;
+mod standing;
 mod sweep;
 
 use anyhow::Result;
@@ -36,5 +37,12 @@ pub fn dispatch(command: Command) -> Result<bool> {
         Command::Transfer(arguments) => members::transfer(&arguments),
         Command::Replica(arguments) => serve::replica(arguments),
         Command::Gateway(arguments) => serve::gateway(arguments),
+        Command::Load => serve::load(),
+        Command::Image(arguments) => standing::image(&arguments),
+        Command::Up(arguments) => standing::up(&arguments),
+        Command::Status(arguments) => standing::status(&arguments),
+        Command::Watch(arguments) => standing::follow(&arguments),
+        Command::Logs(arguments) => standing::logs(&arguments),
+        Command::Down(arguments) => standing::down(&arguments),
     }
 }

@@ -16,6 +16,8 @@ use reports::{
 
 use self::variants::Variant;
 use super::run::command_line;
+use deploy::docker::Cut;
+
 use crate::{
     cli::{RecoveryArgs, Route, StorageKind, Target},
     experiment::{self, Origin},
@@ -103,6 +105,7 @@ impl Asked<'_> {
             via: Route::Direct,
             network: Some(simulator::Preset::default()),
             tuning: self.variant.tuning.clone(),
+            cut: Cut::Shim,
             keep_data: false,
         }
     }

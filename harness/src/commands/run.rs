@@ -52,6 +52,7 @@ pub fn execute(
     let raw = match plan.target {
         Target::Sim => experiment::raw((protocol.simulate)(&experiment::simulation(plan)))?,
         Target::Local => experiment::local(plan, protocol, directory, interrupts)?,
+        Target::Docker => experiment::docker(plan, protocol, directory, interrupts)?,
     };
     let failure = raw.failure.clone();
     let record = experiment::assemble(plan, protocol, origin, raw)?;

@@ -16,7 +16,7 @@ use replica::{
 
 use crate::{
     cli::{GatewayArgs, ReplicaArgs, StorageKind},
-    registry,
+    experiment, registry,
     usage::usage,
 };
 
@@ -69,6 +69,11 @@ pub fn gateway(arguments: GatewayArgs) -> Result<bool> {
     serve(replica::gateway::run(config))
 }
 
+/// Is the clients of a run until it is told to stop.
+pub fn load() -> Result<bool> {
+    serve(experiment::load())
+}
+
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
@@ -83,7 +88,7 @@ where
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
     let ended = runtime.block_on(server);
-    // A name that is being looked up is not waited for.
+    // A name that is being looked up is not waited for, nor is a line that nobody writes.
     runtime.shutdown_background();
     ended?;
     Ok(true)

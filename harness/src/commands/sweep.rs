@@ -19,6 +19,8 @@ use rayon::prelude::*;
 
 use self::features::Features;
 
+use deploy::docker::Cut;
+
 use crate::{
     cli::{Route, StorageKind, SweepArgs, Target},
     experiment::{self, Raw},
@@ -81,6 +83,7 @@ fn plan_of(arguments: &SweepArgs, protocol: &Entry, seed: u64) -> Result<Plan> {
         via: Route::Direct,
         network: None,
         tuning,
+        cut: Cut::Shim,
         keep_data: false,
     };
     let plan = plan.on(network);

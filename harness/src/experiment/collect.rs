@@ -11,6 +11,7 @@ use consensus_core::{
     NodeId, Time,
     history::{Applied, Observed, Sample, StateDigest},
 };
+use deploy::Evidence;
 use serde::de::DeserializeOwned;
 
 /// What the replicas wrote down.
@@ -27,9 +28,9 @@ pub struct Collected {
 }
 
 /// Reads the data directories of these replicas.
-pub fn collect(replicas: &[(NodeId, PathBuf)]) -> Result<Collected> {
+pub fn collect(replicas: &[Evidence]) -> Result<Collected> {
     let mut all = Collected::default();
-    for (node, directory) in replicas {
+    for Evidence { node, directory } in replicas {
         let of_each_life = |name| {
             files_of_each_life(directory, name)
                 .with_context(|| format!("cannot list what replica {node} wrote down"))

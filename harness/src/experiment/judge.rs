@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use consensus_core::{Event, history::Outcome};
+use deploy::Crossings;
 use faults::{
     Schedule,
     schedule::{Always, Sometimes},
@@ -40,6 +41,18 @@ pub fn expectations(
     judged.extend(healed.filter_map(|(name, limit, took)| within(name, limit?, took)));
     judged.extend(expect.slo.iter().map(|(name, &limit)| objective(name, limit, &summary)));
     judged
+}
+
+/// What a cut that loses packets is expected to do.
+pub fn sealed(crossings: Crossings) -> Expectation {
+    let Crossings { dropped, crossed } = crossings;
+    let detail = format!(
+        "over links that were cut, {} bytes in {} packets came through; {} bytes in {} packets were \
+         dropped",
+        crossed.bytes, crossed.packets, dropped.bytes, dropped.packets
+    );
+    let held = crossed.packets == 0 && dropped.packets > 0;
+    Expectation { name: "nothing crosses a cut".to_owned(), held, detail }
 }
 
 /// What every run is expected not to do.

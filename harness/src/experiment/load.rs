@@ -1,59 +1,74 @@
-//! The clients on a real target: open-loop, so that a stall delays nothing that is to be sent.
+//! The clients on a real target, wherever they run: in this process, or in one of their own that is
+//! talked to over its standard input and output.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        mpsc::{self, RecvTimeoutError},
-    },
-    thread::{self, JoinHandle},
-    time::Duration,
-};
+mod generator;
+mod serve;
 
-use anyhow::{Context, Result};
-use consensus_core::{
-    Consistency, NodeId, Time,
-    history::{Call, Operation, Outcome},
-};
-use faults::Workload;
-use replica::{
-    client::{Client, ClientOptions},
-    clock,
-};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, Result};
+use bytes::BytesMut;
+use consensus_core::{NodeId, Time, history::Operation};
+use deploy::docker::Pipe;
+use faults::schedule;
+use futures::StreamExt as _;
+use serde::{Deserialize, Serialize};
 use tokio::{
-    runtime::Handle,
+    io::AsyncWriteExt as _,
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::timeout,
 };
 
 use crate::{cli::Route, plan::Plan};
+use generator::Generator;
+
+pub use serve::serve;
 
 /// How much longer than its deadline an operation may be waited for at the end.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How long the pacer sleeps when nothing is meant to be sent.
-const IDLE: Duration = Duration::from_secs(3_600);
-
 /// Stands for the gateway where a replica is expected.
 const GATEWAY: NodeId = NodeId(u64::MAX);
 
-/// The load of one run.
-///
-/// A thread of its own sends each operation when it is meant to be sent: the timers of the
-/// asynchronous runtime tick in milliseconds, and what they are late would count as latency.
-pub struct Load {
-    client: Arc<Client>,
-    control: mpsc::Sender<Control>,
-    pacer: Option<JoinHandle<()>>,
-    completions: UnboundedReceiver<Completed>,
-    operations: Vec<Operation>,
-    deadline: Duration,
-    route: Route,
+/// Where the clients are.
+#[derive(Debug)]
+pub enum Clients {
+    /// In this process.
+    Here,
+    /// In a process that waits for [orders](Order) at the other end.
+    There(Pipe),
+}
+
+/// What the clients are told, each a line of JSON for those in another process.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+enum Order {
+    /// Begin. This comes first, and once.
+    Begin(Beginning),
+    /// A replica listens here now.
+    Locate { node: NodeId, address: String },
+    /// Multiply the load from now on.
+    Factor(f64),
+    /// Write a key now.
+    Put { key: String, value: String },
+    /// Send nothing more, and end once everything under way has.
+    Stop,
+}
+
+/// What they begin with.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Beginning {
+    load: schedule::Load,
+    seed: u64,
+    /// Whom they know.
+    servers: Vec<(NodeId, String)>,
+    /// From when on time counts.
+    begin: Time,
 }
 
 /// An operation that has come to its end.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Completed {
     /// What it was, and what came of it.
     pub operation: Operation,
@@ -61,15 +76,25 @@ pub struct Completed {
     pub node: Option<NodeId>,
 }
 
-enum Control {
-    Factor(f64),
-    Put { key: String, value: String },
-    Stop,
+/// The load of one run.
+pub struct Load {
+    clients: Orders,
+    completions: UnboundedReceiver<Completed>,
+    operations: Vec<Operation>,
+    deadline: Duration,
+    route: Route,
+}
+
+/// Which way orders take.
+enum Orders {
+    Here(Generator),
+    There(UnboundedSender<Order>),
 }
 
 impl Load {
     /// Starts the load of a plan. Time counts from `begin`.
     pub fn start(
+        clients: Clients,
         plan: &Plan,
         servers: &BTreeMap<NodeId, SocketAddr>,
         gateway: Option<SocketAddr>,
@@ -79,50 +104,40 @@ impl Load {
             Some(gateway) => vec![(GATEWAY, gateway.to_string())],
             None => servers.iter().map(|(&node, at)| (node, at.to_string())).collect(),
         };
-        let deadline = plan.schedule.load.timeout;
-        let options = ClientOptions { deadline, ..ClientOptions::default() };
-        let client = Client::new(servers, options).context("cannot make the clients")?;
-        let (control, commands) = mpsc::channel();
+        let load = plan.schedule.load.clone();
+        let deadline = load.timeout;
+        let beginning = Beginning { load, seed: plan.seed, servers, begin };
         let (teller, completions) = unbounded_channel();
-        let client = Arc::new(client);
-        let sender = Sender {
-            client: Arc::clone(&client),
-            processes: Arc::default(),
-            teller,
-            runtime: Handle::current(),
+        let clients = match clients {
+            Clients::Here => Orders::Here(Generator::start(beginning, teller)?),
+            Clients::There(pipe) => {
+                let (orders, ordered) = unbounded_channel();
+                tokio::spawn(pass_on(ordered, pipe.input));
+                tokio::spawn(hear(pipe.output, teller));
+                // Whoever does not listen any more is missed when the clients are to end.
+                let _gone = orders.send(Order::Begin(beginning));
+                Orders::There(orders)
+            }
         };
-        let workload = Workload::new(&plan.schedule.load, plan.seed);
-        let pacer = thread::Builder::new()
-            .name("pacer".to_owned())
-            .spawn(move || pace(workload, begin, &commands, &sender))
-            .context("cannot start the pacer")?;
         let operations = Vec::new();
-        Ok(Self {
-            client,
-            control,
-            pacer: Some(pacer),
-            completions,
-            operations,
-            deadline,
-            route: plan.via,
-        })
+        Ok(Self { clients, completions, operations, deadline, route: plan.via })
     }
 
     /// Learns where a replica listens now; clients of a gateway need not know.
     pub fn locate(&self, node: NodeId, address: SocketAddr) {
         if self.route == Route::Direct {
-            self.client.locate(node, &address.to_string());
+            self.tell(Order::Locate { node, address: address.to_string() });
         }
     }
 
     /// Multiplies the load from now on.
     pub fn set_factor(&self, factor: f64) {
-        self.tell(Control::Factor(factor));
+        self.tell(Order::Factor(factor));
     }
 
     /// Has a client write a key now.
     pub fn put(&self, key: String, value: String) {
-        self.tell(Control::Put { key, value });
+        self.tell(Order::Put { key, value });
     }
 
     /// The next operation that comes to its end; `None` when all have.
@@ -135,10 +150,7 @@ impl Load {
     /// Sends nothing more, waits for what is under way, and hands over all operations, by the time
     /// they were meant for.
     pub async fn finish(mut self) -> Vec<Operation> {
-        self.tell(Control::Stop);
-        if let Some(pacer) = self.pacer.take() {
-            pacer.join().expect("the pacer does not panic");
-        }
+        self.tell(Order::Stop);
         let longest = self.deadline + GRACE;
         let rest = async { while self.completed().await.is_some() {} };
         // Every operation ends by its deadline; whatever hangs beyond it is not waited for.
@@ -148,96 +160,48 @@ impl Load {
         operations
     }
 
-    fn tell(&self, control: Control) {
-        // A pacer that is gone sends nothing any more, which is all that it could be told.
-        let _gone = self.control.send(control);
-    }
-}
-
-fn pace(mut workload: Workload, begin: Time, commands: &mpsc::Receiver<Control>, sender: &Sender) {
-    loop {
-        let now = clock::now();
-        let next = workload.next_at().map(|at| begin + at);
-        if next.is_some_and(|next| next <= now) {
-            let arrival = workload.take().expect("one is due");
-            sender.send(begin + arrival.at, arrival.key, arrival.call, arrival.consistency);
-            continue;
-        }
-        let wait = next.map_or(IDLE, |next| next.since(now));
-        match commands.recv_timeout(wait) {
-            Ok(Control::Factor(factor)) => workload.set_factor(clock::now().since(begin), factor),
-            Ok(Control::Put { key, value }) => {
-                sender.send(clock::now(), key, Call::Put(value), None);
-            }
-            Ok(Control::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {}
+    fn tell(&self, order: Order) {
+        match &self.clients {
+            Orders::Here(generator) => generator.tell(order),
+            // Clients that are gone send nothing any more, which is all that they could be told.
+            Orders::There(orders) => drop(orders.send(order)),
         }
     }
 }
 
-/// Sends operations, each in a task of its own.
-struct Sender {
-    client: Arc<Client>,
-    processes: Arc<Mutex<Processes>>,
+/// Passes orders on, a line each, until nobody gives any.
+async fn pass_on(
+    mut ordered: UnboundedReceiver<Order>,
+    mut input: impl tokio::io::AsyncWrite + Unpin,
+) {
+    while let Some(order) = ordered.recv().await {
+        let Ok(mut line) = serde_json::to_vec(&order) else { return };
+        line.push(b'\n');
+        if input.write_all(&line).await.is_err() || input.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Hears of operations, a line each, until the clients end.
+async fn hear(
+    mut output: impl futures::Stream<Item = Result<bytes::Bytes>> + Unpin,
     teller: UnboundedSender<Completed>,
-    runtime: Handle,
-}
-
-impl Sender {
-    fn send(&self, intended: Time, key: String, call: Call, consistency: Option<Consistency>) {
-        let (client, teller) = (Arc::clone(&self.client), self.teller.clone());
-        let processes = Arc::clone(&self.processes);
-        let process = self.processes().take();
-        self.runtime.spawn(async move {
-            let invoked = clock::now();
-            let performed = match consistency {
-                Some(consistency) if call == Call::Get => client.read(&key, consistency).await,
-                _ => client.perform(&key, &call).await,
-            };
-            let operation = Operation {
-                client: process,
-                session: performed.session,
-                sequence: performed.sequence,
-                key,
-                call,
-                consistency,
-                intended,
-                invoked,
-                completed: Some(clock::now()),
-                outcome: performed.outcome,
-            };
-            if !matches!(operation.outcome, Outcome::Unknown(_)) {
-                processes.lock().expect("nobody panics while holding it").give_back(process);
+) {
+    let mut rest = BytesMut::new();
+    while let Some(Ok(piece)) = output.next().await {
+        rest.extend_from_slice(&piece);
+        while let Some(end) = rest.iter().position(|&byte| byte == b'\n') {
+            let line = rest.split_to(end + 1);
+            let Ok(completed) = serde_json::from_slice(&line) else { return };
+            if teller.send(completed).is_err() {
+                return;
             }
-            let node = performed.replica.filter(|&node| node != GATEWAY);
-            // Nobody listens any more once the run is over.
-            let _over = teller.send(Completed { operation, node });
-        });
-    }
-
-    fn processes(&self) -> MutexGuard<'_, Processes> {
-        self.processes.lock().expect("nobody panics while holding it")
+        }
     }
 }
 
-/// The client processes of the history: each has one operation under way at a time, and one whose
-/// operation stays unknown never sends another, for that operation may still take effect.
-#[derive(Debug, Default)]
-struct Processes {
-    idle: BTreeSet<u64>,
-    started: u64,
-}
-
-impl Processes {
-    /// An idle process, or a new one.
-    fn take(&mut self) -> u64 {
-        self.idle.pop_first().unwrap_or_else(|| {
-            self.started += 1;
-            self.started
-        })
-    }
-
-    fn give_back(&mut self, process: u64) {
-        self.idle.insert(process);
-    }
+/// Reads an order.
+fn order(line: &str) -> Result<Order> {
+    serde_json::from_str(line).context("this is no order for clients")
 }

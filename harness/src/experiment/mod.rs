@@ -3,16 +3,18 @@
 mod administrators;
 mod bands;
 mod collect;
+mod docker;
 mod host;
 mod judge;
 mod load;
 mod local;
 mod progress;
+mod real;
 mod remarks;
 mod sim;
-mod watch;
+pub mod watch;
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Result;
 use checker::{Core, Evidence, Faults, StateDigest, Verdicts};
@@ -20,12 +22,15 @@ use consensus_core::{
     Time,
     history::{Applied, Call, Observed, Operation, Sample},
 };
+use deploy::Crossings;
 use faults::Resolved;
 use reports::{Clock, Counters, ElectionTiming, FaultBand, Metadata, RunRecord, Setting};
 
 use crate::{cli::Target, plan::Plan, registry::Entry};
 
+pub use docker::{docker, reach};
 pub use host::stamp;
+pub use load::serve as load;
 pub use local::local;
 pub use sim::{raw, simulation};
 
@@ -52,6 +57,10 @@ pub struct Raw {
     pub recovery: Recovery,
     /// What it cost.
     pub counters: Counters,
+    /// What was sent over links while a target cut them itself; `None` if it cut none.
+    pub crossings: Option<Crossings>,
+    /// Facts of the target that numbers depend on, by name.
+    pub facts: BTreeMap<String, String>,
     /// Damaged messages that replicas noticed and dropped.
     pub damaged: u64,
     /// What a synced write survives.
@@ -133,13 +142,13 @@ pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Resu
             target: plan.target.to_string(),
             clock: match plan.target {
                 Target::Sim => Clock::Virtual,
-                Target::Local => Clock::Wall,
+                Target::Local | Target::Docker => Clock::Wall,
             },
             schedule: plan.schedule.name.clone(),
             schedule_digest: raw.resolved.digest.clone(),
             seed: plan.seed,
             nodes: plan.schedule.nodes.get(),
-            host: host::facts(),
+            host: host::facts().into_iter().chain(raw.facts.clone()).collect(),
             commit: env!("LABORATORY_COMMIT").to_owned(),
             command: origin.command,
             durability: raw.durability.clone(),
@@ -174,15 +183,17 @@ pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Resu
     };
     record.expectations = judge::expectations(&plan.schedule, &record, raw.recovery, raw.damaged);
     record.expectations.push(bands::all_struck(&raw.resolved));
+    record.expectations.extend(raw.crossings.map(judge::sealed));
     record.expectations.extend(raw.failure.as_deref().map(judge::broken));
     Ok(record)
 }
 
 /// What messages travel over.
 fn network(plan: &Plan) -> String {
-    match plan.network {
-        Some(network) => format!("{network} (simulated)"),
-        None => "this machine's loopback".to_owned(),
+    match (plan.target, plan.network) {
+        (_, Some(network)) => format!("{network} (simulated)"),
+        (Target::Docker, None) => "a bridge between containers of this machine".to_owned(),
+        (_, None) => "this machine's loopback".to_owned(),
     }
 }
 
@@ -199,7 +210,7 @@ fn settings(plan: &Plan) -> Vec<Setting> {
         ("client timeout", format!("{:?}", load.timeout)),
         match plan.target {
             Target::Sim => ("storage", "simulated disk".to_owned()),
-            Target::Local => ("storage", plan.storage.to_string()),
+            Target::Local | Target::Docker => ("storage", plan.storage.to_string()),
         },
     ];
     rows.extend(more.map(|(name, value)| row((name.to_owned(), value))));

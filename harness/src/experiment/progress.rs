@@ -89,6 +89,13 @@ impl Progress {
         }
     }
 
+    /// Learns who leads, from elsewhere than what the replica notes.
+    pub fn leads(&mut self, node: NodeId, epoch: Epoch) {
+        if self.leader.is_none_or(|(_, known)| known < epoch) {
+            self.leader = Some((node, epoch));
+        }
+    }
+
     /// Follows the clients.
     pub fn completed(&mut self, operation: &Operation) {
         let (Some(open), Some(at)) = (&mut self.open, operation.completed) else { return };

@@ -1,5 +1,7 @@
 //! The target `sim`: the plan in virtual time.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use checker::StateDigest;
 use consensus_core::NodeId;
@@ -38,6 +40,8 @@ pub fn raw(recording: Recording) -> Result<Raw> {
     Ok(Raw {
         counters,
         damaged,
+        crossings: None,
+        facts: BTreeMap::new(),
         states: recording.known_states().map(digest).collect(),
         recovery: Recovery { leader, converged: caught_up },
         ready,
