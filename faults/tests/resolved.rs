@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use faults::{
     Action, Director, Effect, Resolved, Schedule, Trial,
+    director::Cast,
     schedule::{Kind, Step},
 };
 use proptest::prelude::*;
@@ -64,6 +65,19 @@ fn clusters_that_elect_differently_meet_the_same_schedule() {
     let literal = toy::run_director(Director::replay(&resolved, &members), members.clone(), 3);
     assert_eq!(deeds(&literal), deeds(&one));
     assert!(literal.is_healed());
+
+    // By roles, it loses its own leaders at the same times.
+    let director = Director::replay(&resolved, &members).with_cast(Cast::Roles);
+    let roles = toy::run_director(director, members, 3);
+    let began = |run: &toy::Run| run.trials().iter().map(|trial| trial.began).collect::<Vec<_>>();
+    assert_eq!(began(&roles), began(&one));
+    assert_ne!(nodes(&roles), nodes(&one));
+    let parts = |run: &toy::Run| {
+        let hits = |trial: &Trial| trial.leader.is_some_and(|leader| trial.nodes.contains(&leader));
+        run.trials().iter().map(hits).collect::<Vec<_>>()
+    };
+    assert_eq!(parts(&roles), parts(&one));
+    assert!(roles.is_healed());
 }
 
 #[test]

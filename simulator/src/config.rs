@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use consensus_core::{NodeId, Settings, SettingsError};
-use faults::{Resolved, Schedule};
+use faults::{Resolved, Schedule, director::Cast};
 
 use crate::{
     client::ClientModel,
@@ -20,9 +20,10 @@ pub struct SimulationConfig {
     pub seed: u64,
     /// The faults, the load, and how many replicas there are.
     pub schedule: Schedule,
-    /// What the schedule turned out to be in another run, to be repeated: the same replicas are hit at
-    /// the same times, whatever part they play here.
+    /// What the schedule turned out to be in another run, to be repeated at the same times.
     pub replayed: Option<Resolved>,
+    /// Whom that hits: the same replicas, or those that play their parts here.
+    pub cast: Cast,
     /// The protocol's parameters, those that the schedule sets among them; `node` and `members` are
     /// filled in for each replica.
     pub settings: Settings,
@@ -85,6 +86,7 @@ impl SimulationConfig {
             settings: schedule.settings.apply(defaults),
             schedule,
             replayed: None,
+            cast: Cast::default(),
             network: NetworkModel::default(),
             disk: DiskModel::default(),
             snapshots: SnapshotModel::default(),

@@ -81,7 +81,9 @@ impl<'a, P: Protocol, M: Machine> Run<'a, P, M> {
             config,
             world: World::new(config),
             director: match &config.replayed {
-                Some(resolved) => Director::replay(resolved, &config.members()),
+                Some(resolved) => {
+                    Director::replay(resolved, &config.members()).with_cast(config.cast)
+                }
                 None => Director::new(&config.schedule, config.seed, &config.members()),
             },
             workload: Workload::new(&config.schedule.load, config.seed),

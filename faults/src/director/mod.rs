@@ -19,6 +19,7 @@
 //!   the run goes on for the schedule's `settle`.
 
 mod action;
+mod cast;
 mod errands;
 mod hardware;
 mod heal;
@@ -38,6 +39,7 @@ use std::{
 use consensus_core::{Epoch, NodeId, Time};
 
 pub use action::{Action, Answer, Effect, Observation, Phase};
+pub use cast::Cast;
 pub use holds::TrialKey;
 pub use resolved::{Missed, Resolved, Trial};
 
@@ -69,6 +71,8 @@ pub struct Director {
     steps: Vec<Progress>,
     /// The trials still to be replayed, in the order in which they began.
     script: VecDeque<Trial>,
+    /// Whom the script's trials hit.
+    cast: Cast,
     /// The faults in force.
     running: Vec<Running>,
     /// Voters whose disks are gone, until others have taken their place.
@@ -120,6 +124,12 @@ impl Director {
         }
     }
 
+    /// The same replay, with this cast.
+    #[must_use]
+    pub fn with_cast(self, cast: Cast) -> Self {
+        Self { cast, ..self }
+    }
+
     fn with_steps(
         schedule: &Schedule,
         seed: u64,
@@ -139,6 +149,7 @@ impl Director {
             core_then: None,
             steps,
             script: VecDeque::new(),
+            cast: Cast::default(),
             running: Vec::new(),
             lost: BTreeSet::new(),
             uncertain: false,

@@ -267,7 +267,7 @@ impl Director {
                 // The span between the two is what counts from here on.
                 let shift = self.offset(now).saturating_sub(literal.began.unwrap_or_default());
                 let ended = literal.ended.map(|ended| ended + shift);
-                let trial = Trial { began, ended, leader, ..literal };
+                let trial = Trial { began, ended, leader, ..self.cast.of(literal, leader) };
                 self.begin(step, trial, now, Duration::ZERO, actions);
             }
             _ => self.trials.push(literal),
