@@ -1,5 +1,7 @@
 //! What is shrunk still fails, is no larger, and needs every step that is left.
 
+use std::collections::BTreeSet;
+
 use consensus_core::Draw;
 use faults::{Fault, Kind, Schedule, Shrunk, director::Trial, schedule::Step, shrink};
 use proptest::prelude::*;
@@ -92,8 +94,48 @@ fn what_does_not_fail_is_not_shrunk_and_a_budget_is_kept() {
         assert_eq!(shrunk.tries, tries);
         assert!(tries <= budget, "{tries} of {budget}");
         assert!(shrunk.complete || tries == budget);
+        assert!(!shrunk.complete || budget > 10, "{budget} tries are too few for all of it");
         assert!(shrunk.schedule.steps.len() > 1);
     }
+}
+
+#[test]
+fn what_is_left_is_a_fixed_point_and_nothing_is_tried_twice() {
+    let (_, drawn) = with(Kind::Pause, Kind::Crash);
+    // The crash is needless only once the pause is short.
+    let short = |step: &Step| step.lasts.is_some_and(|lasts| lasts.as_millis() < 200);
+    let pause = |step: &&Step| step.fault.kind() == Kind::Pause;
+    let fails = |schedule: &Schedule| {
+        let paused = schedule.steps.iter().find(pause);
+        paused.is_some_and(|step| has(schedule, Kind::Crash) || short(step))
+    };
+    let mut tried = BTreeSet::new();
+    let shrunk = shrink(&drawn, BUDGET, |schedule| {
+        assert!(tried.insert(schedule.to_toml()), "twice: {}", schedule.to_toml());
+        fails(schedule)
+    });
+    let Shrunk { schedule, complete, .. } = shrunk.unwrap();
+    assert!(complete && schedule.steps.len() == 1, "{}", schedule.to_short_toml());
+    assert_eq!(shrink(&schedule, BUDGET, fails).unwrap().schedule, schedule);
+}
+
+#[test]
+fn settings_and_disks_that_matter_stay_and_the_others_go() {
+    let mut drawn = swarm(3);
+    drawn.settings.leases = Some(true);
+    drawn.settings.retained = "4KiB".parse().ok();
+    drawn.simulation.sync = "0s..20ms".parse().ok();
+    drawn.simulation.chunk_bytes = Some(1_000);
+    let slow = |schedule: &Schedule| {
+        let sync = schedule.simulation.sync.as_ref();
+        sync.is_some_and(|sync| sync.median().as_millis() >= 5)
+    };
+    let fails = |schedule: &Schedule| schedule.settings.leases == Some(true) && slow(schedule);
+    let schedule = shrink(&drawn, BUDGET, fails).unwrap().schedule;
+    let text = schedule.to_short_toml();
+    assert!(schedule.settings.leases == Some(true) && slow(&schedule), "{text}");
+    assert!(schedule.settings.retained.is_none() && schedule.steps.is_empty(), "{text}");
+    assert!(schedule.simulation.chunk_bytes.is_none(), "{text}");
 }
 
 /// Something that fails under a real director: faults of these kinds strike, that far apart at most.
