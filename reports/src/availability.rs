@@ -1,5 +1,7 @@
 //! Goodput over time, and how long there was less of it than there should have been.
 
+use std::{ops::Range, time::Duration};
+
 use consensus_core::Time;
 use serde::{Deserialize, Serialize};
 
@@ -97,19 +99,23 @@ impl Availability {
 }
 
 fn longest_gap_ms(record: &RunRecord, answered: &[Answered]) -> Option<f64> {
-    let (begin, end) = (record.metadata.begin, record.metadata.end);
-    if end <= begin {
+    let within = record.metadata.begin..record.metadata.end;
+    let gap = longest_gap(within, answered.iter().map(|operation| operation.completed))?;
+    Some(gap.as_nanos() as f64 / 1e6)
+}
+
+/// The longest part of a time in which nothing of this happened; `None` of no time.
+pub fn longest_gap(
+    within: Range<Time>,
+    instants: impl IntoIterator<Item = Time>,
+) -> Option<Duration> {
+    if within.is_empty() {
         return None;
     }
-    let mut instants: Vec<Time> = answered
-        .iter()
-        .map(|operation| operation.completed)
-        .filter(|at| (begin..end).contains(at))
-        .collect();
-    instants.extend([begin, end]);
+    let mut instants: Vec<Time> = instants.into_iter().filter(|at| within.contains(at)).collect();
+    instants.extend([within.start, within.end]);
     instants.sort_unstable();
-    let gaps = instants.windows(2).map(|pair| pair[1].since(pair[0]).as_nanos());
-    gaps.max().map(|gap| gap as f64 / 1e6)
+    instants.windows(2).map(|pair| pair[1].since(pair[0])).max()
 }
 
 /// From a fault until the goodput is back at nine tenths of the baseline. Zero if it never fell
@@ -118,7 +124,7 @@ fn recovery_ms(
     record: &RunRecord,
     goodput: &Goodput,
     baseline: f64,
-    fault: std::ops::Range<Time>,
+    fault: Range<Time>,
 ) -> Option<f64> {
     let bin_of = |at: Time| (record.seconds(at).max(0.0) / BIN_S) as usize;
     let (first, last) = (bin_of(fault.start), bin_of(fault.end).min(goodput.per_s.len()));

@@ -10,9 +10,10 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     error::ReportError,
+    forecast::{Forecast, Sides},
     html,
     plots::{self, Plot},
-    record::RunRecord,
+    record::{RunRecord, Setting},
     recovery::{self, Recovery},
     summary::Summary,
 };
@@ -85,6 +86,33 @@ pub fn save_comparison(
     write_plots(directory, &plots::of_comparison(records)?)?;
     write_text(&directory.join(REPORT), &page)?;
     Ok(summaries)
+}
+
+/// Holds a real run against its simulations, and writes that into a directory: `forecast.json`, the
+/// plots on common axes, and `report.html`. The runs' own directories are not touched.
+///
+/// # Errors
+///
+/// If a verdict of one of the runs is violated, a file cannot be written, or a plot not drawn.
+pub fn save_forecast(
+    measured: &RunRecord,
+    simulated: &[RunRecord],
+    fitted: Vec<Setting>,
+    directory: &Path,
+) -> Result<Forecast, ReportError> {
+    if let Some(broken) =
+        std::iter::once(measured).chain(simulated).find(|record| !record.may_be_measured())
+    {
+        return Err(ReportError::Violated(broken.metadata.target.clone()));
+    }
+    let forecast = Forecast::of(measured, simulated, fitted);
+    create(directory)?;
+    write_json(&directory.join("forecast.json"), &forecast)?;
+    let Sides { measured: one, simulated: other } = Sides::of(measured, simulated);
+    write_plots(directory, &plots::of_forecast(&[one, other])?)?;
+    let page = html::render_forecast(measured, simulated, &forecast)?;
+    write_text(&directory.join(REPORT), &page)?;
+    Ok(forecast)
 }
 
 /// Writes a recovery table into a directory: `recovery.md`, `recovery.csv`, `recovery.json`,

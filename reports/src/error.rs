@@ -34,6 +34,9 @@ pub enum ReportError {
     /// There is nothing to compare.
     #[error("a comparison takes at least two runs, not {0}")]
     TooFewRuns(usize),
+    /// A run that fails its verdict gives no figures.
+    #[error("a verdict of the run on {0} is violated: it gives no figures")]
+    Violated(String),
     /// Virtual and wall-clock numbers must not share a chart.
     #[error("run 1 was measured in {first}, run {number} in {other}: they must not share a chart")]
     MixedClocks {

@@ -4,6 +4,7 @@ mod comparison;
 mod counterexample;
 mod definitions;
 mod figures;
+mod forecast;
 mod likeness;
 mod numbers;
 mod page;
@@ -11,7 +12,7 @@ mod recovery;
 mod run;
 mod tables;
 
-use crate::{error::ReportError, record::RunRecord, recovery::Recovery};
+use crate::{error::ReportError, forecast::Forecast, record::RunRecord, recovery::Recovery};
 
 /// The report of one run. If a verdict is violated, it shows what contradicts what, and the
 /// timeline, in place of all performance.
@@ -31,6 +32,19 @@ pub fn render_run(record: &RunRecord) -> Result<String, ReportError> {
 /// be drawn.
 pub fn render_comparison(records: &[RunRecord]) -> Result<String, ReportError> {
     comparison::render(records)
+}
+
+/// The page that holds a real run against its simulations.
+///
+/// # Errors
+///
+/// If a plot cannot be drawn.
+pub fn render_forecast(
+    measured: &RunRecord,
+    simulated: &[RunRecord],
+    forecast: &Forecast,
+) -> Result<String, ReportError> {
+    forecast::render(measured, simulated, forecast)
 }
 
 /// The page of a recovery table.

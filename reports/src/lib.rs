@@ -7,6 +7,7 @@
 //! | [`record`], [`directory`] | its files, and itself from its files |
 //! | [`elections`], [`prediction`] | elections stage by stage, and what the timeouts predict of them |
 //! | [`latency`], [`availability`] | how long clients and leaders waited; goodput and gaps |
+//! | [`forecast`] | how well simulations foretold a real run |
 //! | [`recovery`] | what a cluster does while links stay cut, scenario by variant |
 //! | [`statistics`] | quantiles, intervals, effects, equivalence: no more than the samples carry |
 //! | [`summary`], [`table`] | `summary.json`, and the short table at the end of a command |
@@ -21,6 +22,7 @@ pub mod availability;
 pub mod directory;
 pub mod elections;
 pub mod error;
+pub mod forecast;
 pub mod html;
 pub mod latency;
 pub mod plots;
@@ -33,9 +35,10 @@ pub mod summary;
 pub mod table;
 pub mod verdicts;
 
-pub use directory::{load, save, save_comparison, save_recovery};
+pub use directory::{load, save, save_comparison, save_forecast, save_recovery};
 pub use error::ReportError;
-pub use html::{render_comparison, render_recovery, render_run};
+pub use forecast::Forecast;
+pub use html::{render_comparison, render_forecast, render_recovery, render_run};
 pub use record::{
     Clock, Counters, ElectionTiming, Expectation, FaultBand, Metadata, RunRecord, Setting,
 };

@@ -69,6 +69,16 @@ pub fn of_comparison(records: &[RunRecord]) -> Result<Vec<Plot>, ReportError> {
     of_groups(&groups)
 }
 
+/// The plots in which a real run and its simulations share their axes.
+pub(crate) fn of_forecast(groups: &[Group<'_>]) -> Result<Vec<Plot>, ReportError> {
+    let plots = [
+        distributions::election_times(groups)?,
+        elections::stages(groups)?,
+        distributions::commit_latencies(groups)?,
+    ];
+    Ok(plots.into_iter().flatten().collect())
+}
+
 pub(crate) fn of_groups(groups: &[Group<'_>]) -> Result<Vec<Plot>, ReportError> {
     let plots = [
         distributions::election_times(groups)?,

@@ -22,6 +22,10 @@ pub struct RunRecord {
     pub metadata: Metadata,
     /// The parameters of the replicas, one row each: the parity table.
     pub settings: Vec<Setting>,
+    /// The parameters once more, as a replica takes them on its command line, so that the run can be
+    /// played again.
+    #[serde(default)]
+    pub arguments: Vec<String>,
     /// The faults that struck, in the order in which they took effect.
     pub faults: Vec<FaultBand>,
     /// What the run cost.

@@ -248,6 +248,7 @@ pub fn empty(protocol: &str) -> RunRecord {
             setting("pre-vote", "on"),
             setting("largest batch", "256 entries"),
         ],
+        arguments: Vec::new(),
         faults: Vec::new(),
         counters: Counters::default(),
         timing: Some(ElectionTiming {
