@@ -1,10 +1,14 @@
 //! The arguments of every command.
 
+mod searches;
+
 use std::{net::SocketAddr, ops::Range, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use consensus_core::Consistency;
 use simulator::Preset;
+
+pub use searches::{ShrinkArgs, SweepArgs};
 
 use crate::tuning::{Tuning, parse_duration, parse_duration_range};
 
@@ -37,8 +41,10 @@ pub enum Command {
     Run(RunArgs),
     /// Run several protocols under the same schedule and write one report with both.
     Compare(CompareArgs),
-    /// Run many seeded simulations; print what failed and how to replay it.
+    /// Run many seeded simulations; shrink what failed, and print how to replay it.
     Sweep(SweepArgs),
+    /// Cut a schedule under which a simulated run fails down to what it takes.
+    Shrink(ShrinkArgs),
     /// Cut links for long, in virtual time, and tell which variant of which protocol recovers.
     Recovery(RecoveryArgs),
     /// Give the verdicts on a recorded run, or on a history file.
@@ -249,39 +255,6 @@ pub struct CompareArgs {
     pub runs: u64,
     #[command(flatten)]
     pub experiment: ExperimentArgs,
-}
-
-/// `harness sweep`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  harness sweep --protocol raft --seeds 0..500
-  harness sweep --protocol multipaxos --seeds 0..50 --schedule the-story
-  harness sweep --protocol raft --seeds 17..18             replay one seed")]
-pub struct SweepArgs {
-    /// Which protocol (see `harness protocols`).
-    #[arg(long)]
-    pub protocol: String,
-    /// Which seeds: FROM..TO, the last excluded.
-    #[arg(long, value_parser = parse_seeds, value_name = "FROM..TO")]
-    pub seeds: Range<u64>,
-    /// `swarm` draws a schedule from each seed; or a bundled name, or a file.
-    #[arg(long, default_value = "swarm", value_name = "swarm|NAME|FILE")]
-    pub schedule: String,
-    /// How many replicas; drawn from the seed (swarm) or the schedule's own number if not given.
-    #[arg(long)]
-    pub nodes: Option<usize>,
-    /// The simulated network: loopback, lan, three-zones or five-regions; `lan` if not given.
-    #[arg(long, value_name = "NAME", value_parser = str::parse::<Preset>)]
-    pub network: Option<Preset>,
-    /// How many simulations run side by side; as many as there are cores if not given.
-    #[arg(long)]
-    pub jobs: Option<usize>,
-    /// Run each seed once instead of twice. Twice proves that the same seed gives the same trace.
-    #[arg(long)]
-    pub once: bool,
-    #[command(flatten)]
-    pub tuning: Tuning,
 }
 
 /// `harness recovery`.
@@ -802,16 +775,6 @@ fn parse_server(text: &str) -> Result<String, String> {
     }
 }
 
-fn parse_seeds(text: &str) -> Result<Range<u64>, String> {
-    let parse = |part: &str| part.parse::<u64>().map_err(|_| format!("'{part}' is no number"));
-    let (from, to) = text.split_once("..").ok_or("seeds are given as FROM..TO, as in 0..500")?;
-    let range = parse(from)?..parse(to)?;
-    if range.is_empty() {
-        return Err(format!("{text} holds no seed: the last is excluded"));
-    }
-    Ok(range)
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -821,11 +784,5 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn seeds_are_a_range_that_holds_some() {
-        assert_eq!(parse_seeds("3..5"), Ok(3..5));
-        assert!(parse_seeds("5..5").is_err());
     }
 }

@@ -3,13 +3,17 @@
 //! One executable holds everything: it runs experiments, and it starts itself again as the replicas
 //! and the gateway that an experiment is made of.
 
+mod bars;
 mod cli;
 mod commands;
 mod draws;
 mod experiment;
+mod failure;
 mod interrupt;
+mod panics;
 mod plan;
 mod registry;
+mod shrinking;
 mod tuning;
 mod usage;
 

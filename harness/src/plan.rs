@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 use consensus_core::{Draw, NodeId, SettingsError};
 use deploy::docker::Cut;
-use faults::{Capabilities, Schedule};
+use faults::{Capabilities, Director, Resolved, Schedule, director::Cast};
 use simulator::Preset;
 
 use crate::{
@@ -42,6 +42,19 @@ pub struct Plan {
     pub cut: Cut,
     /// Whether data directories are kept.
     pub keep_data: bool,
+    /// The run that is played again, if this is to repeat one.
+    pub replay: Option<Replay>,
+}
+
+/// What a schedule turned out to be in another run, to be played again.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    /// When whom was struck there.
+    pub resolved: Resolved,
+    /// Whom that strikes now.
+    pub cast: Cast,
+    /// Whether that was a real run, which had disks and clocks of its own.
+    pub was_real: bool,
 }
 
 impl Plan {
@@ -60,21 +73,8 @@ impl Plan {
             }
             schedule.load.rate = rate;
         }
-        let capabilities = capabilities(arguments.target);
-        if let Some(unsupported) = schedule.unsupported_on(capabilities).first() {
-            let target = arguments.target;
-            return Err(usage(format!("target {target} cannot do this schedule: {unsupported}")));
-        }
-        let network = match (arguments.target, arguments.network) {
-            (Target::Sim, asked) => Some(asked.unwrap_or_default()),
-            (Target::Local | Target::Docker, None) => None,
-            (target @ (Target::Local | Target::Docker), Some(network)) => {
-                return Err(usage(format!(
-                    "--network {network} is simulated (--target sim): target {target} talks over \
-                     a network of this machine, on which a schedule's `link` steps can delay messages"
-                )));
-            }
-        };
+        check_capabilities(&schedule, arguments.target)?;
+        let network = network(arguments.target, arguments.network, Preset::default())?;
         let cut = match (arguments.target, arguments.cut) {
             (_, CutBy::Shim) => Cut::Shim,
             (Target::Docker, CutBy::Network) => Cut::Network,
@@ -96,12 +96,38 @@ impl Plan {
             tuning,
             cut,
             keep_data: arguments.keep_data,
+            replay: None,
         };
         let plan = network.map_or(plan.clone(), |network| plan.on(network));
         check_tuning(&plan.tuning, &plan.members())?;
         if let Some(warning) = plan.too_hasty() {
             eprintln!("harness: {warning}");
         }
+        Ok(plan)
+    }
+
+    /// A simulated run of this schedule, as it was written.
+    pub fn simulated(
+        schedule: Schedule,
+        seed: u64,
+        network: Preset,
+        tuning: &Tuning,
+    ) -> Result<Self> {
+        let tuning = tuning.under(&schedule.settings);
+        let plan = Self {
+            target: Target::Sim,
+            schedule,
+            seed,
+            storage: StorageKind::Memory,
+            via: Route::Direct,
+            network: None,
+            tuning,
+            cut: Cut::Shim,
+            keep_data: false,
+            replay: None,
+        };
+        let plan = plan.on(network);
+        check_tuning(&plan.tuning, &plan.members())?;
         Ok(plan)
     }
 
@@ -152,7 +178,19 @@ impl Plan {
 
     /// Whether the seed drew the whole run: then it draws disks, clocks and options besides.
     pub fn is_drawn(&self) -> bool {
-        self.target == Target::Sim && self.schedule.name == format!("{SWARM}-{}", self.seed)
+        let was_real = self.replay.as_ref().is_some_and(|replay| replay.was_real);
+        let is_named = self.schedule.name == format!("{SWARM}-{}", self.seed);
+        self.target == Target::Sim && is_named && !was_real
+    }
+
+    /// Who directs the faults.
+    pub fn director(&self) -> Director {
+        match &self.replay {
+            Some(Replay { resolved, cast, .. }) => {
+                Director::replay(resolved, &self.members()).with_cast(*cast)
+            }
+            None => Director::new(&self.schedule, self.seed, &self.members()),
+        }
     }
 
     /// The same plan for this protocol: with guards and options of its own, if the seed draws them,
@@ -198,6 +236,28 @@ pub const fn capabilities(target: Target) -> Capabilities {
         Target::Sim => simulator::CAPABILITIES,
         Target::Local => deploy::LOCAL_CAPABILITIES,
         Target::Docker => deploy::DOCKER_CAPABILITIES,
+    }
+}
+
+/// Refuses a schedule with a step that the target cannot do.
+pub fn check_capabilities(schedule: &Schedule, target: Target) -> Result<()> {
+    match schedule.unsupported_on(capabilities(target)).first() {
+        Some(unsupported) => {
+            Err(usage(format!("target {target} cannot do this schedule: {unsupported}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The simulated network, which real targets have none of: the one asked for, or else the usual one.
+pub fn network(target: Target, asked: Option<Preset>, usual: Preset) -> Result<Option<Preset>> {
+    match (target, asked) {
+        (Target::Sim, asked) => Ok(Some(asked.unwrap_or(usual))),
+        (Target::Local | Target::Docker, None) => Ok(None),
+        (Target::Local | Target::Docker, Some(network)) => Err(usage(format!(
+            "--network {network} is simulated (--target sim): target {target} talks over \
+             a network of this machine, on which a schedule's `link` steps can delay messages"
+        ))),
     }
 }
 
@@ -314,4 +374,13 @@ fn plainly(error: &std::io::Error) -> String {
         ErrorKind::ReadOnlyFilesystem => "the file system is read-only".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// A command of the harness with these arguments, as a person would type it.
+pub fn typed(arguments: impl IntoIterator<Item = String>) -> String {
+    let words = arguments.into_iter().map(|argument| {
+        let plain = |c: char| c.is_alphanumeric() || "-_.,/=:".contains(c);
+        if argument.chars().all(plain) { argument } else { format!("'{argument}'") }
+    });
+    std::iter::once("harness".to_owned()).chain(words).collect::<Vec<_>>().join(" ")
 }

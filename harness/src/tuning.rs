@@ -2,7 +2,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use clap::Args;
+use clap::{Args, Parser};
 use consensus_core::{NodeId, Settings};
 use faults::schedule::Overrides;
 use simulator::Preset;
@@ -63,6 +63,14 @@ pub struct Tuning {
     /// Repeatable.
     #[arg(long = "option", value_name = "NAME=VALUE", value_parser = parse_option)]
     pub options: Vec<(String, String)>,
+}
+
+/// Parameters as they stand in a record: arguments and nothing else.
+#[derive(Parser)]
+#[command(no_binary_name = true)]
+struct Recorded {
+    #[command(flatten)]
+    tuning: Tuning,
 }
 
 impl Default for Tuning {
@@ -195,6 +203,19 @@ impl Tuning {
         .collect()
     }
 
+    /// The parameters of these arguments; `None` if they are none.
+    pub fn from_arguments(arguments: &[String]) -> Option<Self> {
+        Recorded::try_parse_from(arguments).ok().map(|recorded| recorded.tuning)
+    }
+
+    /// The arguments in which these parameters differ from others.
+    pub fn arguments_beside(&self, others: &Self) -> Vec<String> {
+        let others = others.arguments();
+        let known: Vec<_> = others.chunks(2).collect();
+        let own = self.arguments();
+        own.chunks(2).filter(|pair| !known.contains(pair)).flatten().cloned().collect()
+    }
+
     /// The rows of a report's parity table: name and value.
     pub fn rows(&self) -> Vec<(String, String)> {
         let Range { start, end } = self.election_timeout();
@@ -265,8 +286,6 @@ fn parse_option(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
     use crate::cli::{Cli, Command};
 
@@ -311,6 +330,17 @@ mod tests {
     }
 
     #[test]
+    fn only_what_differs_is_worth_an_argument() {
+        let given =
+            ["harness", "run", "--protocol", "raft", "--option", "alpha=3", "--leases", "true"];
+        let Command::Run(run) = Cli::parse_from(given).command else { panic!("not run") };
+        let tuning = &run.experiment.tuning;
+        let told = tuning.arguments_beside(&Tuning::default());
+        assert_eq!(told, ["--leases", "true", "--option", "alpha=3"]);
+        assert!(tuning.arguments_beside(tuning).is_empty());
+    }
+
+    #[test]
     fn tuning_survives_the_way_to_a_replica() {
         let given = ["harness", "run", "--protocol", "raft", "--election-timeout", "1s..2.5s"];
         let Command::Run(run) = Cli::parse_from(given).command else { panic!("not run") };
@@ -322,5 +352,8 @@ mod tests {
             panic!("not replica")
         };
         assert_eq!(replica.tuning.arguments(), arguments);
+        let recorded = Tuning::from_arguments(&arguments).unwrap();
+        assert_eq!(recorded.arguments(), arguments);
+        assert!(Tuning::from_arguments(&["--speed".into(), "9".into()]).is_none());
     }
 }

@@ -55,6 +55,13 @@ fn nonsense_is_refused_with_its_reason() {
     refused(&run(&["--network", "lan"]), &["--network lan", "--target sim"]);
     refused(&run(&["--target", "sim", "--network", "moon"]), &["'moon'", "five-regions"]);
     refused(&["sweep", "--protocol", "raft", "--seeds", "5"], &["'5'", "0..500"]);
+    let sweep = ["sweep", "--protocol", "raft", "--seeds", "0..2", "--shrink", "much"];
+    refused(&sweep, &["'much'", "'no'"]);
+    let shrink = |more: &[&'static str]| [&["shrink", "--protocol", "raft"], more].concat();
+    refused(&shrink(&[]), &["SCHEDULE"]);
+    refused(&shrink(&["hug"]), &["'hug'", "leader-crash"]);
+    refused(&shrink(&["calm", "--tries", "0"]), &["--tries", "at least one"]);
+    refused(&shrink(&["calm", "--verdict", "beauty"]), &["'beauty'", "linearizable"]);
     refused(&["compare", "--protocols", "raft"], &["at least two"]);
     refused(&["compare", "--protocols", "raft,raft"], &["twice"]);
     refused(&["get", "key", "--server", "nowhere"], &["'nowhere'", "HOST:PORT"]);

@@ -61,7 +61,8 @@ pub fn compare(arguments: &CompareArgs) -> Result<bool> {
     Ok(held)
 }
 
-fn protocols(names: &[String]) -> Result<Vec<Entry>> {
+/// The protocols of these names, at least two of them, each once.
+pub fn protocols(names: &[String]) -> Result<Vec<Entry>> {
     let mut protocols: Vec<Entry> = Vec::new();
     for name in names {
         let entry = registry::find(name)?;

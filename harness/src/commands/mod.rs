@@ -10,6 +10,7 @@ mod recovery;
 mod report;
 mod run;
 mod serve;
+mod shrink;
 mod standing;
 mod sweep;
 
@@ -23,6 +24,7 @@ pub fn dispatch(command: Command) -> Result<bool> {
         Command::Run(arguments) => run::run(&arguments),
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Sweep(arguments) => sweep::sweep(&arguments),
+        Command::Shrink(arguments) => shrink::shrink(&arguments),
         Command::Recovery(arguments) => recovery::recovery(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Report(arguments) => report::report(&arguments),

@@ -5,9 +5,8 @@ mod variants;
 
 use std::ops::Range;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use faults::Schedule;
-use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use reports::{
     recovery::{Cell, Hold, Recovery, Scenario},
@@ -19,6 +18,7 @@ use super::run::command_line;
 use deploy::docker::Cut;
 
 use crate::{
+    bars,
     cli::{RecoveryArgs, Route, StorageKind, Target},
     experiment::{self, Origin},
     plan::{self, Plan},
@@ -107,6 +107,7 @@ impl Asked<'_> {
             tuning: self.variant.tuning.clone(),
             cut: Cut::Shim,
             keep_data: false,
+            replay: None,
         }
     }
 
@@ -128,9 +129,7 @@ fn simulate(arguments: &RecoveryArgs, asked: &[Asked<'_>]) -> Result<Vec<Cell>> 
             (0..arguments.runs).map(move |run| (cell, arguments.seed.wrapping_add(run)))
         })
         .collect();
-    let bar = ProgressBar::new(jobs.len() as u64);
-    let style = ProgressStyle::with_template("[{elapsed}] {bar:30} {pos}/{len} runs, {eta} left");
-    bar.set_style(style.context("the template is valid")?);
+    let bar = bars::counted(jobs.len() as u64, "runs, {eta} left")?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(arguments.jobs.unwrap_or(0)).build()?;
     let holds: Vec<(usize, Hold)> = pool.install(|| {
         let one = |&(cell, seed): &(usize, u64)| {

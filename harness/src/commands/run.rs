@@ -92,9 +92,5 @@ pub fn tell(records: &[RunRecord], summaries: &[Summary], directory: &Path) {
 
 /// The command that repeats this process, as a person would type it.
 pub fn command_line() -> String {
-    let arguments = std::env::args().skip(1).map(|argument| {
-        let plain = |c: char| c.is_alphanumeric() || "-_.,/=:".contains(c);
-        if argument.chars().all(plain) { argument } else { format!("'{argument}'") }
-    });
-    std::iter::once("harness".to_owned()).chain(arguments).collect::<Vec<_>>().join(" ")
+    plan::typed(std::env::args().skip(1))
 }

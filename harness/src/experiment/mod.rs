@@ -32,6 +32,7 @@ pub use docker::{docker, reach};
 pub use host::stamp;
 pub use load::serve as load;
 pub use local::local;
+pub use remarks::meant_to_break;
 pub use sim::{raw, simulation};
 
 /// What a target hands over: everything that was seen, and nothing judged.
@@ -160,6 +161,7 @@ pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Resu
             watched_key: plan.schedule.watch.clone(),
         },
         settings: settings(plan),
+        arguments: plan.tuning.arguments(),
         faults: bands::bands(&raw.resolved, raw.ready),
         counters: raw.counters,
         timing: Some(ElectionTiming {

@@ -148,7 +148,7 @@ impl<'a, S: Site> Run<'a, S> {
             administrators: Administrators::new(&servers(cluster))?,
             members: plan.members(),
             cluster,
-            director: Director::new(&plan.schedule, plan.seed, &plan.members()),
+            director: plan.director(),
             progress,
             watch: Watch::new()?,
             news,
@@ -401,10 +401,11 @@ impl<'a, S: Site> Run<'a, S> {
             Effect::Transfer { errand, to, within } => {
                 self.administrators.send(*errand, Wish::Transfer(*to), Some(*within));
             }
-            Effect::Disk { node, rules } => self.cluster.set_disk(*node, rules.clone()).await?,
-            Effect::ClockJump { nodes, by } => self.cluster.jump_clocks(nodes, *by).await?,
-            Effect::ClockRate { node, ppm } => self.cluster.set_clock_rate(*node, *ppm).await?,
-            Effect::Damage(_) | Effect::StartDamaged(_) => bail!("this target damages no records"),
+            Effect::Disk { .. }
+            | Effect::Damage(_)
+            | Effect::StartDamaged(_)
+            | Effect::ClockJump { .. }
+            | Effect::ClockRate { .. } => bail!("this target cannot hurt disks or clocks"),
         }
         Ok(())
     }
@@ -441,10 +442,8 @@ impl<'a, S: Site> Run<'a, S> {
         Ok(arrived)
     }
 
-    /// A replica that ends by itself ends the run, unless its disk made it.
+    /// A replica that ends by itself ends the run.
     fn check_processes(&mut self) -> Result<()> {
-        let fallen = self.cluster.fallen();
-        self.tell_down(&fallen);
         match self.cluster.exits().first() {
             Some(exit) => bail!("{exit}"),
             None => Ok(()),

@@ -16,6 +16,10 @@ pub fn simulation(plan: &Plan) -> SimulationConfig {
     let config = SimulationConfig::new(plan.schedule.clone(), plan.seed);
     let mut config = config.on(plan.network.unwrap_or_default());
     config.settings = plan.tuning.settings(NodeId(1), plan.members());
+    if let Some(replay) = &plan.replay {
+        config.replayed = Some(replay.resolved.clone());
+        config.cast = replay.cast;
+    }
     if plan.is_drawn() { config.varied() } else { config }
 }
 

@@ -7,9 +7,9 @@ use faults::{
     Answer, Kind,
     schedule::{Feature, Heal, Target},
 };
-use simulator::{Counters, Recording};
+use simulator::Counters;
 
-use crate::{experiment::Raw, plan::Plan};
+use crate::{experiment::Raw, failure::Judged, plan::Plan};
 
 /// How often each thing was drawn, or happened.
 #[derive(Clone, Default)]
@@ -62,12 +62,12 @@ fn alike(feature: Feature) -> Feature {
 }
 
 /// What went wrong with disks, and was noticed.
-pub fn mishaps(recording: &Recording) -> [(&'static str, u64); 3] {
-    let sum = |of: fn(&Counters) -> u64| recording.counters.iter().map(of).sum();
+pub fn mishaps(judged: &Judged) -> [(&'static str, u64); 3] {
+    let sum = |of: fn(&Counters) -> u64| judged.counters.iter().map(of).sum();
     [
         ("replicas ended by their disks", sum(|counters| counters.failed_disks)),
         ("torn records cut", sum(|counters| counters.torn_records)),
-        ("damaged disks refused", recording.refused.len() as u64),
+        ("damaged disks refused", judged.refused as u64),
     ]
 }
 
