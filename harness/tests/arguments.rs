@@ -62,6 +62,8 @@ fn nonsense_is_refused_with_its_reason() {
     refused(&shrink(&["hug"]), &["'hug'", "leader-crash"]);
     refused(&shrink(&["calm", "--tries", "0"]), &["--tries", "at least one"]);
     refused(&shrink(&["calm", "--verdict", "beauty"]), &["'beauty'", "linearizable"]);
+    refused(&["replay", "/nonsuch"], &["/nonsuch"]);
+    refused(&["replay", "/nonsuch", "--cast", "stars"], &["'stars'", "literal, roles"]);
     refused(&["compare", "--protocols", "raft"], &["at least two"]);
     refused(&["compare", "--protocols", "raft,raft"], &["twice"]);
     refused(&["get", "key", "--server", "nowhere"], &["'nowhere'", "HOST:PORT"]);

@@ -2,9 +2,11 @@
 
 use std::{ops::Range, path::PathBuf, str::FromStr};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use faults::director::Cast;
 use simulator::Preset;
 
+use super::Target;
 use crate::tuning::Tuning;
 
 /// `harness sweep`.
@@ -96,6 +98,66 @@ pub struct ShrinkArgs {
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub tuning: Tuning,
+}
+
+/// Whom a replayed run strikes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum CastKind {
+    /// The very same replicas, whatever part they play now.
+    Literal,
+    /// Whoever plays the part: who leads now is struck where who led was.
+    Roles,
+}
+
+impl From<CastKind> for Cast {
+    fn from(asked: CastKind) -> Self {
+        match asked {
+            CastKind::Literal => Self::Literal,
+            CastKind::Roles => Self::Roles,
+        }
+    }
+}
+
+/// `harness replay`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness replay runs/mine                             a real run in the simulator, and how well it fits
+  harness replay runs/mine --cast literal --runs 20    the very same replicas are struck, 20 simulations
+  harness replay runs/mine --protocol multipaxos       the same faults to the letter, the other protocol
+  harness replay runs/mine --target local              once more on real processes
+
+What a schedule turned out to be is in a run's schedule.resolved.toml: whom each fault struck, and when.
+That is played again with the same seed, parameters and load. Of a real run that is simulated, the
+report holds its elections, outages and latencies against those of the simulations; a run on the same
+kind of target is compared with the original.
+
+Exit status: 0 the replayed runs hold what the schedule expects, 1 they do not, 2 bad arguments.")]
+pub struct ReplayArgs {
+    /// The directory of the run.
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// Where it is played.
+    #[arg(long, value_enum, default_value_t = Target::Sim)]
+    pub target: Target,
+    /// By which protocol; the run's own if not given.
+    #[arg(long)]
+    pub protocol: Option<String>,
+    /// Whom the faults strike. If not given: who plays the part if a real run is simulated with its own
+    /// protocol, and else the very same replicas.
+    #[arg(long, value_enum)]
+    pub cast: Option<CastKind>,
+    /// How often, each time under the next seed; if not given, 10 times if a real run is simulated with
+    /// its own protocol, and else once.
+    #[arg(long)]
+    pub runs: Option<u64>,
+    /// The simulated network; if not given, `loopback` for a run on this machine, and what was
+    /// simulated for a simulated one.
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<Preset>)]
+    pub network: Option<Preset>,
+    /// Where to write; by default a new folder under runs/.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// How many smaller schedules are tried: `no` is none.

@@ -7,6 +7,7 @@ mod export;
 mod list;
 mod members;
 mod recovery;
+mod replay;
 mod report;
 mod run;
 mod serve;
@@ -25,6 +26,7 @@ pub fn dispatch(command: Command) -> Result<bool> {
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Sweep(arguments) => sweep::sweep(&arguments),
         Command::Shrink(arguments) => shrink::shrink(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
         Command::Recovery(arguments) => recovery::recovery(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Report(arguments) => report::report(&arguments),
