@@ -17,6 +17,7 @@
 //! - [`links`] is the network's bad behaviour: [`LinkRules`] and the [`LinkShim`] in each replica.
 //! - [`workload`] is the clients' load, the same for every protocol.
 //! - [`shrink`](mod@shrink) cuts a schedule under which something fails down to what it takes.
+//! - [`mutate`](mod@mutate) changes one thing of a schedule, for a search that wants many.
 //! - [`duration`] and [`latency`] read and write times as people do.
 //!
 //! # Words
@@ -31,6 +32,7 @@ pub mod disks;
 pub mod duration;
 pub mod latency;
 pub mod links;
+pub mod mutate;
 pub mod schedule;
 pub mod shrink;
 pub mod workload;
@@ -40,6 +42,7 @@ pub use director::{Action, Answer, Director, Effect, Observation, Phase, Resolve
 pub use disks::{DiskFailure, DiskOrder, DiskRules};
 pub use latency::Latency;
 pub use links::{Channel, LinkRule, LinkRules, LinkShim};
+pub use mutate::mutate;
 pub use schedule::{Capabilities, Fault, Kind, Load, Schedule, ScheduleError};
 pub use shrink::{Shrunk, shrink};
 pub use workload::{Arrival, Workload};

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use consensus_core::Consistency;
 use simulator::Preset;
 
-pub use searches::{ReplayArgs, ShrinkArgs, SweepArgs};
+pub use searches::{HuntArgs, Quarry, ReplayArgs, ShrinkArgs, SweepArgs};
 
 use crate::tuning::{Tuning, parse_duration, parse_duration_range};
 
@@ -45,6 +45,8 @@ pub enum Command {
     Sweep(SweepArgs),
     /// Cut a schedule under which a simulated run fails down to what it takes.
     Shrink(ShrinkArgs),
+    /// Search for schedules in which two protocols differ most, and write the best ones.
+    Hunt(HuntArgs),
     /// Play a recorded run again: in virtual time, beside the real one, or with another protocol.
     Replay(ReplayArgs),
     /// Cut links for long, in virtual time, and tell which variant of which protocol recovers.

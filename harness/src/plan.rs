@@ -283,6 +283,9 @@ pub fn schedule(name: &str, seed: u64, nodes: Option<usize>) -> Result<Schedule>
 /// The name under which a schedule is drawn from the seed.
 const SWARM: &str = "swarm";
 
+/// The usual size of a cluster.
+pub const SIZE: NonZeroUsize = NonZeroUsize::new(5).expect("five is not zero");
+
 /// The sizes of drawn clusters: mostly five.
 const SWARM_SIZES: [usize; 5] = [3, 5, 5, 5, 7];
 

@@ -64,6 +64,10 @@ fn nonsense_is_refused_with_its_reason() {
     refused(&shrink(&["calm", "--verdict", "beauty"]), &["'beauty'", "linearizable"]);
     refused(&["replay", "/nonsuch"], &["/nonsuch"]);
     refused(&["replay", "/nonsuch", "--cast", "stars"], &["'stars'", "literal, roles"]);
+    let hunt = |more: &[&'static str]| [&["hunt"], more].concat();
+    refused(&hunt(&["--protocols", "raft"]), &["at least two"]);
+    refused(&hunt(&["--budget", "5"]), &["--budget", "6 simulations"]);
+    refused(&hunt(&["--maximize", "joy"]), &["'joy'", "outage-difference"]);
     refused(&["compare", "--protocols", "raft"], &["at least two"]);
     refused(&["compare", "--protocols", "raft,raft"], &["twice"]);
     refused(&["get", "key", "--server", "nowhere"], &["'nowhere'", "HOST:PORT"]);

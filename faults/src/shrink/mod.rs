@@ -196,7 +196,7 @@ enum LeftOut {
 }
 
 /// The schedule with these steps alone, if it is a sound one.
-fn only(schedule: &Schedule, kept: &[usize]) -> Option<Schedule> {
+pub(crate) fn only(schedule: &Schedule, kept: &[usize]) -> Option<Schedule> {
     let mut fewer = schedule.clone();
     for place in (0..schedule.steps.len()).rev().filter(|place| !kept.contains(place)) {
         let gone = fewer.steps.remove(place);

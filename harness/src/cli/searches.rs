@@ -160,6 +160,64 @@ pub struct ReplayArgs {
     pub out: Option<PathBuf>,
 }
 
+/// What a hunt looks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Quarry {
+    /// The longest time without an answer is much longer with one protocol than with the other.
+    OutageDifference,
+}
+
+/// `harness hunt`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness hunt --protocols raft,multipaxos --maximize outage-difference
+  harness hunt --budget 600 --seed 7 --out runs/hunt       a short one, and what another seed finds
+  harness hunt --minutes 10 --budget 100000
+
+A hunt starts from bundled and drawn schedules, changes the best of them step by step (a step more or
+less, somebody else hit, another time), and keeps those in which one protocol's clients go unanswered for
+longer than the other's: in the median of three seeds, so that it is no accident of one. The best few,
+both ways, are seen again under seeds that the search never used, shrunk as long as four fifths of the
+difference stay, and written as schedules with what was seen. The same seed and budget find the same;
+--minutes may end it earlier.
+
+Exit status: 0 something was found, 1 nothing was, 2 bad arguments.")]
+pub struct HuntArgs {
+    /// Which two protocols, separated by a comma.
+    #[arg(long, value_delimiter = ',', default_value = "raft,multipaxos")]
+    pub protocols: Vec<String>,
+    /// What is to become large.
+    #[arg(long, value_enum, default_value_t = Quarry::OutageDifference)]
+    pub maximize: Quarry,
+    /// How many simulations the search takes at most.
+    #[arg(long, default_value_t = 6_000)]
+    pub budget: u64,
+    /// How many minutes the search takes at most.
+    #[arg(long)]
+    pub minutes: Option<u64>,
+    /// The seed of the search.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many schedules are written for each of the two, at most.
+    #[arg(long, default_value_t = 3)]
+    pub best: usize,
+    /// How many smaller schedules are tried for each that is written, or `no`.
+    #[arg(long, value_name = "N|no", value_parser = str::parse::<Tries>, default_value = "150")]
+    pub shrink: Tries,
+    /// The simulated network: loopback, lan, three-zones or five-regions; `lan` if not given.
+    #[arg(long, value_name = "NAME", value_parser = str::parse::<Preset>)]
+    pub network: Option<Preset>,
+    /// How many simulations run side by side; as many as there are cores if not given.
+    #[arg(long)]
+    pub jobs: Option<usize>,
+    /// Where to write; by default a new folder under runs/.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub tuning: Tuning,
+}
+
 /// How many smaller schedules are tried: `no` is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tries(pub usize);

@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod compare;
 mod export;
+mod hunt;
 mod list;
 mod members;
 mod recovery;
@@ -27,6 +28,7 @@ pub fn dispatch(command: Command) -> Result<bool> {
         Command::Sweep(arguments) => sweep::sweep(&arguments),
         Command::Shrink(arguments) => shrink::shrink(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Hunt(arguments) => hunt::hunt(&arguments),
         Command::Recovery(arguments) => recovery::recovery(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Report(arguments) => report::report(&arguments),
