@@ -81,14 +81,20 @@ const fn on_kind(on: On, kind: Kind) -> Support {
             "the container is killed and its volume put aside; another comes with an empty volume, \
              at another address, as somebody new, and is admitted in its old place",
         ),
-        Kind::SlowDisk
-        | Kind::StalledDisk
-        | Kind::DiskError
-        | Kind::FullDisk
-        | Kind::TornRecord
-        | Kind::BitRot => return Support::Refused("a replica has no disk shim"),
+        Kind::SlowDisk | Kind::StalledDisk => {
+            "the disk shim in each replica, told by `/admin/disk`: syncs wait"
+        }
+        Kind::DiskError | Kind::FullDisk => {
+            "the disk shim in each replica, told by `/admin/disk`: the next write or sync fails, the \
+             replica ends, and is started when the step ends"
+        }
+        Kind::TornRecord | Kind::BitRot => {
+            return Support::Refused(
+                "records lie where the storage put them, in a format of its own (sled's)",
+            );
+        }
         Kind::ClockJump | Kind::ClockRate => {
-            return Support::Refused("a replica has no clock shim");
+            "the clock shim in each replica, told by `/admin/clock`: the protocol's clock and its timers"
         }
     })
 }

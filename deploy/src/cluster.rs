@@ -1,4 +1,5 @@
-//! A cluster on any site: who runs, who starts, who leaves, who is frozen, and which links are hurt.
+//! A cluster on any site: who runs, who starts, who leaves, who is frozen, and which links are hurt;
+//! [hardware](crate::hardware) is about disks and clocks.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,8 +14,9 @@ use futures::future::{join_all, try_join_all};
 use tokio::time::sleep;
 
 use crate::{
-    links::LinkTeller,
+    hardware::Hardware,
     site::{Addresses, Evidence, Exit, Launch, Part, STOP_LIMIT, Site, Unit as _},
+    tell::{Order, Teller},
 };
 
 /// How long a replica may take from its start until it listens.
@@ -29,19 +31,21 @@ pub struct Cluster<S: Site> {
     site: S,
     /// The replicas of the first start. The first is every other's gossip seed.
     members: Vec<NodeId>,
-    replicas: BTreeMap<NodeId, S::Unit>,
+    pub(crate) replicas: BTreeMap<NodeId, S::Unit>,
     /// Started, but not yet listening.
-    starting: BTreeSet<NodeId>,
+    pub(crate) starting: BTreeSet<NodeId>,
     /// Asked to stop, but not yet ended.
     leaving: BTreeMap<NodeId, S::Unit>,
-    paused: BTreeSet<NodeId>,
+    pub(crate) paused: BTreeSet<NodeId>,
     addresses: BTreeMap<NodeId, Addresses>,
     /// Whoever is started in these places next is found at other addresses.
     moving: BTreeSet<NodeId>,
     gateway: Option<(S::Unit, Addresses)>,
     /// What the replicas' link shims are to do.
     rules: Option<LinkRules>,
-    links: LinkTeller,
+    /// What is wrong with disks and clocks.
+    pub(crate) hardware: Hardware,
+    teller: Teller,
 }
 
 impl<S: Site> Cluster<S> {
@@ -58,7 +62,8 @@ impl<S: Site> Cluster<S> {
             moving: BTreeSet::new(),
             gateway: None,
             rules: None,
-            links: LinkTeller::new()?,
+            hardware: Hardware::default(),
+            teller: Teller::new()?,
         })
     }
 
@@ -145,8 +150,9 @@ impl<S: Site> Cluster<S> {
         self.starting.retain(|node| !arrived.contains(node));
         if let Some(rules) = self.rules.clone().filter(|_| !arrived.is_empty()) {
             // They may have read the rules of an earlier moment.
-            self.tell_links(&rules, &arrived).await?;
+            self.tell(&Order::Links(rules), &arrived).await?;
         }
+        self.tell_newcomers(&arrived).await?;
         Ok(arrived)
     }
 
@@ -225,20 +231,22 @@ impl<S: Site> Cluster<S> {
     /// A paused replica takes them once it goes on; the connection waits for it in the background.
     pub async fn set_links(&mut self, rules: LinkRules) -> Result<()> {
         let rules = self.site.set_links(&rules).await?;
-        let running = self.running();
-        let listening: Vec<_> =
-            running.into_iter().filter(|node| !self.starting.contains(node)).collect();
-        self.tell_links(&rules, &listening).await?;
-        self.rules = Some(rules);
-        Ok(())
+        self.rules = Some(rules.clone());
+        self.tell(&Order::Links(rules), &self.running()).await
     }
 
-    async fn tell_links(&self, rules: &LinkRules, nodes: &[NodeId]) -> Result<()> {
+    /// Tells those of these replicas that listen. Whoever is frozen, or may end at any moment because of
+    /// its disk, is not waited for.
+    pub(crate) async fn tell(&self, order: &Order, nodes: &[NodeId]) -> Result<()> {
         let at = |node: &NodeId| (*node, self.addresses[node].client);
-        let (frozen, awake): (Vec<_>, Vec<_>) =
-            nodes.iter().partition(|&node| self.paused.contains(node));
-        self.links.tell_later(rules, frozen.iter().map(at));
-        self.links.tell(rules, awake.iter().map(at)).await
+        let listens =
+            |node: &&NodeId| self.replicas.contains_key(node) && !self.starting.contains(node);
+        let (unsure, sure): (Vec<_>, Vec<_>) = nodes
+            .iter()
+            .filter(listens)
+            .partition(|&node| self.paused.contains(node) || self.hardware.fails(*node));
+        self.teller.tell_later(order, unsure.into_iter().map(at));
+        self.teller.tell(order, sure.into_iter().map(at)).await
     }
 
     /// Where each replica listens, or last listened.
@@ -262,8 +270,9 @@ impl<S: Site> Cluster<S> {
         self.site.evidence(&nodes).await
     }
 
-    /// Those who ended although nobody ended them.
+    /// Those who ended although nobody ended them, and their disks did not either.
     pub fn exits(&mut self) -> Vec<Exit> {
+        self.bury();
         let replicas = self.replicas.values_mut();
         let gateway = self.gateway.iter_mut().map(|(unit, _)| unit);
         replicas.chain(gateway).filter_map(S::Unit::exit).collect()

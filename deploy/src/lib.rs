@@ -3,17 +3,18 @@
 //! A [`Site`] is a place where replicas run for real. There are two: [`local`] processes on loopback,
 //! with real disks and real signals, which every machine has; and containers of a [`docker`] engine,
 //! on a private network, with volumes. A [`Cluster`] is the same on either: it knows who runs, starts,
-//! leaves or is frozen, and hands link faults to whom they concern. What a replica *is*, this crate
+//! leaves or is frozen, and hands faults of links, disks and clocks to whom they concern. What a replica *is*, this crate
 //! does not know: it starts an executable with arguments, and waits until that listens.
 
 mod capabilities;
 mod cluster;
 pub mod docker;
-mod links;
+mod hardware;
 pub mod local;
 mod log;
 mod process;
 mod site;
+mod tell;
 
 pub use capabilities::{DOCKER_CAPABILITIES, LOCAL_CAPABILITIES};
 pub use cluster::Cluster;

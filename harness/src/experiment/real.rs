@@ -401,11 +401,10 @@ impl<'a, S: Site> Run<'a, S> {
             Effect::Transfer { errand, to, within } => {
                 self.administrators.send(*errand, Wish::Transfer(*to), Some(*within));
             }
-            Effect::Disk { .. }
-            | Effect::Damage(_)
-            | Effect::StartDamaged(_)
-            | Effect::ClockJump { .. }
-            | Effect::ClockRate { .. } => bail!("this target cannot hurt disks or clocks"),
+            Effect::Disk { node, rules } => self.cluster.set_disk(*node, rules.clone()).await?,
+            Effect::ClockJump { nodes, by } => self.cluster.jump_clocks(nodes, *by).await?,
+            Effect::ClockRate { node, ppm } => self.cluster.set_clock_rate(*node, *ppm).await?,
+            Effect::Damage(_) | Effect::StartDamaged(_) => bail!("this target damages no records"),
         }
         Ok(())
     }
@@ -442,8 +441,10 @@ impl<'a, S: Site> Run<'a, S> {
         Ok(arrived)
     }
 
-    /// A replica that ends by itself ends the run.
+    /// A replica that ends by itself ends the run, unless its disk made it.
     fn check_processes(&mut self) -> Result<()> {
+        let fallen = self.cluster.fallen();
+        self.tell_down(&fallen);
         match self.cluster.exits().first() {
             Some(exit) => bail!("{exit}"),
             None => Ok(()),
