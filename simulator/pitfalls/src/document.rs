@@ -1,6 +1,9 @@
 //! What a room's documentation says of its table.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Display, Formatter},
+};
 
 use crate::{Kind, Rule, Scenario, Table};
 
@@ -24,18 +27,23 @@ pub fn document(table: &Table) -> String {
         ),
     };
     for Rule { mistake, rule, scenario, changes } in rules {
-        let scenario = match scenario {
-            Scenario::Transcript { scenario } => format!("`{scenario}`"),
-            Scenario::Test { package, file, test } => {
-                let file = file.as_ref().map(|file| format!(" in `tests/{file}.rs`"));
-                let package = package.as_ref().map(|package| format!(" of `{package}`"));
-                format!("`{test}`{}{}", file.unwrap_or_default(), package.unwrap_or_default())
-            }
-        };
         let files: BTreeSet<_> =
             changes.iter().map(|change| format!("`{}`", change.file.display())).collect();
         let files = Vec::from_iter(files).join(", ");
         text += &format!("| {mistake} | {rule} | {files} | {scenario} |\n");
     }
     text
+}
+
+impl Display for Scenario {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transcript { scenario } => write!(f, "`{scenario}`"),
+            Self::Test { package, file, test } => {
+                write!(f, "`{test}`")?;
+                file.iter().try_for_each(|file| write!(f, " in `tests/{file}.rs`"))?;
+                package.iter().try_for_each(|package| write!(f, " of `{package}`"))
+            }
+        }
+    }
 }
