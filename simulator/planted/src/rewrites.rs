@@ -1,6 +1,6 @@
 //! The mistakes that rewritten effects can express.
 
-use consensus_core::{Protocol, When, Write};
+use consensus_core::{Disk, Protocol, When, Write};
 use consensus_multipaxos::{self as multipaxos, MultiPaxos};
 use consensus_raft::{self as raft, Raft, record::Hard};
 
@@ -50,5 +50,27 @@ impl Rewrite<Raft> for AcknowledgesBeforeTheSync {
 impl Rewrite<MultiPaxos> for AcknowledgesBeforeTheSync {
     fn when(message: &multipaxos::Message, when: When) -> When {
         if matches!(message, multipaxos::Message::Accepted(_)) { When::Now } else { when }
+    }
+}
+
+/// Comes back after a restart without anything on its disk, and under its old name.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct LosesItsDisk;
+
+impl<P: Protocol> Rewrite<P> for LosesItsDisk {
+    fn recovered(incarnation: u64, disk: Disk<P::Record>) -> Disk<P::Record> {
+        if incarnation > 1 { Disk::empty() } else { disk }
+    }
+}
+
+/// Takes the last entry on its disk for one that was being written when it died, and cuts it; but it
+/// was synced, and what stood there may have been promised.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct CutsWhatWasSynced;
+
+impl<P: Protocol> Rewrite<P> for CutsWhatWasSynced {
+    fn recovered(_incarnation: u64, mut disk: Disk<P::Record>) -> Disk<P::Record> {
+        disk.entries.pop();
+        disk
     }
 }

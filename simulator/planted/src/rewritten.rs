@@ -21,6 +21,11 @@ pub trait Rewrite<P: Protocol>: Clone + Eq + Hash + Debug + Send + 'static {
         batch
     }
 
+    /// What is there of a disk when a replica starts on it; the first start is incarnation 1.
+    fn recovered(_incarnation: u64, disk: Disk<P::Record>) -> Disk<P::Record> {
+        disk
+    }
+
     /// When a message leaves.
     fn when(_message: &P::Message, when: When) -> When {
         when
@@ -112,7 +117,7 @@ impl<P: Protocol, R: Rewrite<P>> Protocol for Rewritten<P, R> {
         out: &mut Outbox<Self>,
     ) -> Self {
         let lived = panic::catch_unwind(AssertUnwindSafe(move || {
-            let mut effects = Outbox::new();
+            let (mut effects, disk) = (Outbox::new(), R::recovered(incarnation, disk));
             (P::recover(config, incarnation, now, disk, &mut effects), effects)
         }));
         let mut recovered = Self { inner: None, last: Status::default(), how: PhantomData };
