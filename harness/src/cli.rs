@@ -659,7 +659,7 @@ pub struct GatewayArgs {
 #[command(after_help = "\
 Examples:
   harness image                                        this executable, with the libraries that it needs
-  harness image --executable target/x86_64-unknown-linux-gnu/release/harness
+  harness image --executable target/release/harness
                                                        a static one (see deploy/README.md)
 
 `harness run --target docker` does this by itself.")]

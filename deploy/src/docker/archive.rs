@@ -80,7 +80,8 @@ pub(crate) async fn fetch(
     let options = query::DownloadFromContainerOptionsBuilder::default();
     let options = options.path(&format!("{DATA}/.")).build();
     let why = || format!("cannot fetch what {container} wrote to {}", to.display());
-    let packed = to.with_extension("tar");
+    // Beside the folder, whose own name may have a dot in it.
+    let packed = to.with_file_name(format!("{}.tar", to.file_name().unwrap_or_default().display()));
     let mut file = tokio::fs::File::create(&packed).await.with_context(why)?;
     let mut pieces = engine.docker().download_from_container(container, Some(options));
     while let Some(piece) = pieces.try_next().await.with_context(why)? {

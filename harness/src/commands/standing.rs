@@ -54,7 +54,8 @@ pub fn up(arguments: &UpArgs) -> Result<bool> {
             }
         }
         for (node, at) in cluster.addresses() {
-            println!("node-{node:<4} {}", at.client);
+            let name = format!("node-{node}");
+            println!("{name:<9} {}", at.client);
         }
         if let Some(gateway) = cluster.gateway() {
             println!("gateway   {gateway}\n\nharness put greeting hello --server {gateway}");
