@@ -36,7 +36,7 @@ impl Late for AppliedAgain {
     const APPLIED: bool = true;
 }
 
-/// Forgets a session that nobody used for [a few entries](FORGOTTEN_AFTER).
+/// Forgets a session that nobody used for a few entries.
 pub struct Forgets<L> {
     inner: Sessions<KeyValue>,
     /// Where each session that is not forgotten was used last.
