@@ -12,7 +12,7 @@
 //! - [`director`] turns a schedule into [`Action`]s, following what it is told of
 //!   the cluster, and remembers what it did: the [`Resolved`] schedule.
 //! - [`administrator`] says how long somebody goes on asking who was sent for a change.
-//! - [`clocks`] is a replica's [`Clock`](clocks::Clock), right or wrong; [`disks`] is what is wrong with a
+//! - [`clocks`] is a replica's [`Clock`], right or wrong; [`disks`] is what is wrong with a
 //!   disk: [`DiskRules`].
 //! - [`links`] is the network's bad behaviour: [`LinkRules`] and the [`LinkShim`] in each replica.
 //! - [`workload`] is the clients' load, the same for every protocol.
