@@ -5,7 +5,7 @@ mod searches;
 use std::{net::SocketAddr, ops::Range, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use consensus_core::Consistency;
+use consensus_core::{Consistency, NodeId};
 use simulator::Preset;
 
 pub use searches::{HuntArgs, Quarry, ReplayArgs, ShrinkArgs, SweepArgs};
@@ -82,7 +82,7 @@ The formats are defined, field by field, in checker/README.md.")]
     /// Hand leadership over to another replica.
     Transfer(TransferArgs),
     /// Start one replica (what deployments run).
-    Replica(ReplicaArgs),
+    Replica(Box<ReplicaArgs>),
     /// Start a gateway: the stateless web server in front of the replicas.
     Gateway(GatewayArgs),
     /// Be the clients of a run: orders come in, what came of each operation goes out.
@@ -579,9 +579,8 @@ pub struct ReplicaArgs {
     /// Which protocol (see `harness protocols`).
     #[arg(long)]
     pub protocol: String,
-    /// This replica's number.
-    #[arg(long)]
-    pub node: u64,
+    #[command(flatten)]
+    pub who: Who,
     /// The voting members at the cluster's first start. What the log says of them comes on top.
     #[arg(long, value_delimiter = ',')]
     pub members: Vec<u64>,
@@ -591,6 +590,10 @@ pub struct ReplicaArgs {
     /// The data directory.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    /// How long another process may still hold the data directory, as in 20s: a deleted pod may run
+    /// for a moment beside its successor.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
+    pub wait_for_data: Duration,
     /// Where the replica's records live.
     #[arg(long, value_enum, default_value_t = StorageKind::Sled)]
     pub storage: StorageKind,
@@ -625,6 +628,25 @@ pub struct ReplicaArgs {
     pub die_with_parent: Option<u32>,
     #[command(flatten)]
     pub tuning: Tuning,
+}
+
+/// Which replica this is.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Who {
+    /// This replica's number.
+    #[arg(long)]
+    pub node: Option<u64>,
+    /// The name of this pod of a StatefulSet, in place of a number: `replica-0` is node 1.
+    #[arg(long, value_name = "NAME-ORDINAL", value_parser = parse_pod)]
+    pub pod: Option<u64>,
+}
+
+impl Who {
+    /// The replica's number.
+    pub fn node(&self) -> NodeId {
+        NodeId(self.node.or(self.pod).expect("one of the two is required"))
+    }
 }
 
 /// `harness gateway`.
@@ -768,6 +790,13 @@ fn parse_name(text: &str) -> Result<String, String> {
         true => Ok(text.to_owned()),
         false => Err("a name is up to 32 small letters, digits and dashes".to_owned()),
     }
+}
+
+/// The node that a pod of a StatefulSet is: ordinals begin with 0, and nodes with 1.
+fn parse_pod(name: &str) -> Result<u64, String> {
+    let ordinal = name.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse::<u32>().ok());
+    let node = ordinal.map(|ordinal| u64::from(ordinal) + 1);
+    node.ok_or_else(|| format!("'{name}' is no pod of a StatefulSet, as in replica-0"))
 }
 
 fn parse_server(text: &str) -> Result<String, String> {

@@ -78,6 +78,11 @@ fn nonsense_is_refused_with_its_reason() {
     refused(&["export", "/proc"], &["--format"]);
     refused(&["export", "/proc", "--format", "latin"], &["'latin'", "jepsen, porcupine"]);
     refused(&["replica", "--protocol", "raft", "--node", "0", "--data", "x"], &["not node 0"]);
+    let pod = |name| ["replica", "--protocol", "raft", "--pod", name, "--data", "x"];
+    refused(&pod("replica"), &["'replica'", "replica-0"]);
+    refused(&pod("replica--1x"), &["'replica--1x'", "replica-0"]);
+    refused(&["replica", "--protocol", "raft", "--data", "x"], &["--node", "--pod"]);
+    refused(&[&pod("replica-0")[..], &["--node", "1"]].concat(), &["--pod", "--node"]);
     refused(&run(&["--option", "speed=9"]), &["speed", "no options of its own"]);
     let sweep = ["sweep", "--protocol", "multipaxos", "--seeds", "0..2", "--option", "speed=9"];
     refused(&sweep, &["speed", "no such option"]);

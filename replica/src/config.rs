@@ -32,6 +32,8 @@ pub struct ReplicaConfig {
     pub seeds: Vec<String>,
     /// The data directory.
     pub data: PathBuf,
+    /// How long the data directory may still be held by another process at the start.
+    pub data_patience: Duration,
     /// What holds the log in it.
     pub storage: StorageKind,
     /// The root of the replica's draws.
@@ -54,6 +56,7 @@ impl ReplicaConfig {
             advertise: None,
             seeds: Vec::new(),
             data,
+            data_patience: Duration::ZERO,
             storage: StorageKind::default(),
             seed: 1,
             links: None,

@@ -99,8 +99,8 @@ pub async fn run(config: GatewayConfig) -> Result<(), ReplicaError> {
         peer: None,
         gossip: listen::reached_at(socket.local_addr(), config.advertise)?,
     };
-    // Gateways come and go without a disk: the clock gives each life a name of its own.
-    let node = gateway_id(u32::from(addresses.gossip.port()));
+    // Gateways come and go without a disk: the address tells them apart, and the clock its lives.
+    let node = gateway_id(number(addresses.gossip));
     let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |age| age.as_secs());
 
     let mut tasks = JoinSet::new();
@@ -150,6 +150,11 @@ pub async fn run(config: GatewayConfig) -> Result<(), ReplicaError> {
     process::told_to_stop().await;
     membership::leave(leave).await;
     Ok(())
+}
+
+/// A gateway's number: of the whole address, for pods listen on one port at addresses of their own.
+fn number(address: SocketAddr) -> u32 {
+    crc32c::crc32c(address.to_string().as_bytes())
 }
 
 /// Tells the client what gossip knows of the replicas.

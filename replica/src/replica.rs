@@ -63,7 +63,11 @@ pub async fn run<P: Protocol>(config: ReplicaConfig) -> Result<(), ReplicaError>
     process::follow(config.parent)?;
     config.settings.validate()?;
     P::configure(config.settings.clone())?;
-    let directory = Directory::open(&config.data)?;
+    let patience = config.data_patience;
+    let directory = tokio::select! {
+        opened = Directory::open_within(&config.data, patience) => opened?,
+        () = process::told_to_stop() => return Ok(()),
+    };
     let opened = config.storage.open::<P::Record>(&directory)?;
     let kept = Kept::of(opened, &directory, config.settings.node)?;
     let sockets = Sockets::bind(&config).await?;

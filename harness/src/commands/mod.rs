@@ -41,7 +41,7 @@ pub fn dispatch(command: Command) -> Result<bool> {
         Command::TestAndSet(arguments) => client::test_and_set(&arguments),
         Command::Members(arguments) => members::members(&arguments),
         Command::Transfer(arguments) => members::transfer(&arguments),
-        Command::Replica(arguments) => serve::replica(arguments),
+        Command::Replica(arguments) => serve::replica(*arguments),
         Command::Gateway(arguments) => serve::gateway(arguments),
         Command::Load => serve::load(),
         Command::Image(arguments) => standing::image(&arguments),

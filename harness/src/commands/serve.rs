@@ -28,7 +28,7 @@ pub fn replica(arguments: ReplicaArgs) -> Result<bool> {
     start_logging();
     let protocol = registry::find(&arguments.protocol)?;
     let members = arguments.members.iter().copied().map(NodeId).collect();
-    let settings = arguments.tuning.settings(NodeId(arguments.node), members);
+    let settings = arguments.tuning.settings(arguments.who.node(), members);
     protocol.check(settings.clone())?;
     let config = ReplicaConfig {
         settings,
@@ -41,6 +41,7 @@ pub fn replica(arguments: ReplicaArgs) -> Result<bool> {
         advertise: arguments.advertise.as_deref().map(own_address).transpose()?,
         seeds: arguments.seed_addresses,
         data: arguments.data,
+        data_patience: arguments.wait_for_data,
         storage: match arguments.storage {
             StorageKind::Sled => storage::StorageKind::Sled,
             StorageKind::Memory => storage::StorageKind::Memory,

@@ -4,11 +4,16 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use consensus_core::storage::StorageError;
+use tokio::time::{Instant, sleep};
 
 use super::refused;
+
+/// How often a directory is tried that another process holds. No signal says that it let go.
+const RETRY_EVERY: Duration = Duration::from_millis(20);
 
 /// A data directory that this process holds. The lock goes with the process, however it ends.
 #[derive(Debug)]
@@ -28,6 +33,26 @@ impl Directory {
         let content = format!("{incarnation}\n");
         replace(&path.join("incarnation"), content.as_bytes())?;
         Ok(Self { path: path.to_owned(), incarnation, _lock: lock })
+    }
+
+    /// The same, and waits so long for another process that holds it: a replica that is deleted in
+    /// haste may run for a moment beside its successor.
+    pub async fn open_within(path: &Path, patience: Duration) -> Result<Self, StorageError> {
+        let deadline = Instant::now() + patience;
+        let mut told = false;
+        loop {
+            match Self::open(path) {
+                Err(StorageError::Locked(_)) if Instant::now() < deadline => {
+                    if !told {
+                        let path = path.display();
+                        tracing::info!(%path, "another process holds the data directory: waiting");
+                        told = true;
+                    }
+                    sleep(RETRY_EVERY).await;
+                }
+                opened => return opened,
+            }
+        }
     }
 
     /// Where it is.
@@ -103,6 +128,25 @@ mod tests {
         assert!(matches!(Directory::open(place.path()), Err(StorageError::Locked(_))));
         drop(held);
         assert_eq!(Directory::open(place.path()).unwrap().incarnation(), 2);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_patient_waits_for_the_holder_and_not_for_ever() {
+        let place = tempfile::tempdir().unwrap();
+        let held = Directory::open(place.path()).unwrap();
+        let limit = 3 * RETRY_EVERY;
+        let began = Instant::now();
+        let refused = Directory::open_within(place.path(), limit).await;
+        assert!(matches!(refused, Err(StorageError::Locked(_))));
+        assert!(began.elapsed() >= limit);
+
+        let release = async {
+            sleep(limit).await;
+            drop(held);
+        };
+        let enough = Duration::from_secs(60);
+        let (opened, ()) = tokio::join!(Directory::open_within(place.path(), enough), release);
+        assert_eq!(opened.unwrap().incarnation(), 2, "who only tried counts as no life");
     }
 
     #[test]
