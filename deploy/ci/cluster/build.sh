@@ -54,51 +54,56 @@ unpack_packages() {
     rm -r "$cache/packages"
 }
 
+# Runs a command in the source's tree, as Go takes it: gently, and not for longer than this script lives.
+in_source() {
+    setpriv --pdeathsig KILL nice -n 19 env --chdir="$source" GOPATH="$cache/go" GOCACHE="$cache/go/cache" \
+        GOTMPDIR="$cache/go/tmp" GOGC=1000 GO111MODULE=off CGO_ENABLED=0 "$@"
+}
+
 # The API server publishes its schema, which it needs for server-side apply. That schema is generated,
 # and not part of the source; everything else that is generated is.
 generate_schema() {
     local inputs
-    inputs=$(grep -rl --include='*.go' '+k8s:openapi-gen=' pkg cmd staging/src/k8s.io \
+    inputs=$(cd "$source" && grep -rl --include='*.go' '+k8s:openapi-gen=' pkg cmd staging/src/k8s.io \
         | grep -Ev 'code-generator|sample-apiserver|/testdata/|_test\.go$' \
         | xargs -n1 dirname | LC_ALL=C sort -u \
         | sed -e 's#^staging/src/#k8s.io/kubernetes/vendor/#' -e 't' -e 's#^#k8s.io/kubernetes/#' \
         | paste -sd,)
-    $gently go build -o "$cache/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
-    $gently "$cache/openapi-gen" --logtostderr -i "$inputs" -p k8s.io/kubernetes/pkg/generated/openapi \
+    in_source go build -o "$cache/openapi-gen" ./vendor/k8s.io/kube-openapi/cmd/openapi-gen
+    in_source "$cache/openapi-gen" --logtostderr -i "$inputs" -p k8s.io/kubernetes/pkg/generated/openapi \
         -O zz_generated.openapi -h vendor/k8s.io/code-generator/hack/boilerplate.go.txt \
         -r "$cache/violations" >/dev/null
     rm "$cache/openapi-gen" "$cache/violations"
 }
 
+fetch_source() {
+    apt_here update
+    unpack_packages
+    rm -rf "$cache/go/src/k8s.io"
+    mkdir -p "$cache/go/src/k8s.io"
+    (cd "$cache/go/src/k8s.io" && apt_here source kubernetes >/dev/null && rm -- *.dsc *.tar.*)
+    mv "$cache/go/src/k8s.io"/kubernetes-* "$source"
+}
+
 build() {
     [ -f "$cache/VERSION" ] && return
     say "building, once, into $cache: 10 to 40 minutes"
-    mkdir -p "$cache/bin" "$cache/go/src/k8s.io"
-    local gently="nice -n 19" upstream flags component
+    local source=$cache/go/src/k8s.io/kubernetes upstream flags
     # What an interrupted build has already is kept.
-    if ! [ -d "$cache/go/src/k8s.io/kubernetes" ]; then
-        apt_here update
-        unpack_packages
-        (cd "$cache/go/src/k8s.io" && apt_here source kubernetes >/dev/null \
-            && rm -- *.dsc *.tar.* && mv kubernetes-* kubernetes)
-    fi
-    # In a group of its own: what is set here is for the build alone.
-    (
-        export GOPATH=$cache/go GOCACHE=$cache/go/cache GO111MODULE=off CGO_ENABLED=0
-        # One core, and memory for time: the compiler may leave its own garbage.
-        export GOMAXPROCS=1 GOGC=1000
-        cd "$cache/go/src/k8s.io/kubernetes"
-        [ -f pkg/generated/openapi/zz_generated.openapi.go ] || generate_schema
-        upstream=$(dpkg-parsechangelog -S Version | sed -E 's/.*really//; s/-.*//')
-        flags="-s -w -X k8s.io/component-base/version.gitVersion=v$upstream"
-        flags="$flags -X k8s.io/component-base/version.gitMajor=$(echo "$upstream" | cut -d. -f1)"
-        flags="$flags -X k8s.io/component-base/version.gitMinor=$(echo "$upstream" | cut -d. -f2)"
-        # No cloud's volumes, and no Docker: the kubelet talks to containerd.
-        $gently go build -p 1 -tags providerless,dockerless -ldflags "$flags" -o "$cache/bin/" \
-            $(for component in $components; do echo "./cmd/$component"; done)
-        gcc -Os -static -DVERSION=3.2 -o "$cache/bin/pause" build/pause/linux/pause.c
-        echo "$upstream" >"$cache/VERSION"
-    )
+    rm -rf "$cache/go/tmp"
+    mkdir -p "$cache/bin" "$cache/go/tmp"
+    [ -d "$source" ] || fetch_source
+    [ -f "$source/pkg/generated/openapi/zz_generated.openapi.go" ] || generate_schema
+    upstream=$(in_source dpkg-parsechangelog -S Version | sed -E 's/.*really//; s/-.*//')
+    flags="-s -w -X k8s.io/component-base/version.gitVersion=v$upstream"
+    flags="$flags -X k8s.io/component-base/version.gitMajor=$(echo "$upstream" | cut -d. -f1)"
+    flags="$flags -X k8s.io/component-base/version.gitMinor=$(echo "$upstream" | cut -d. -f2)"
+    # No cloud's volumes, and no Docker: the kubelet talks to containerd.
+    # shellcheck disable=SC2046
+    in_source go build -tags providerless,dockerless -ldflags "$flags" -o "$cache/bin/" \
+        $(printf './cmd/%s ' $components)
+    in_source gcc -Os -static -DVERSION=3.2 -o "$cache/bin/pause" build/pause/linux/pause.c
+    echo "$upstream" >"$cache/VERSION"
     chmod -R u+w "$cache/go"
     rm -r "$cache/go" "$cache/apt"
 }

@@ -6,10 +6,6 @@ set -euo pipefail
 . "$(dirname "$0")/paths.sh"
 hosts=/run/names
 
-kubectl() {
-    "$debian/kubectl" --kubeconfig "$state/pki/admin.kubeconfig" "$@"
-}
-
 write_names() {
     kubectl get services,endpoints --all-namespaces -o json | jq -r '
         def name: "\(.metadata.name).\(.metadata.namespace).svc.cluster.local";
@@ -36,6 +32,8 @@ until kubectl get --raw /readyz >/dev/null 2>&1; do sleep 0.5; done
 # The watch begins with what is there. The server ends it from time to time.
 while kill -0 "$server"; do
     kubectl get endpoints --all-namespaces --watch -o name | while read -r _; do
+        # Of many changes at once, the last is enough.
+        while read -r -t 0.05 _; do :; done
         write_names
     done
     sleep 0.2

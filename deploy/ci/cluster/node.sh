@@ -54,7 +54,7 @@ start_control_plane() {
     (umask 0 && start controller-manager "$bin/kube-controller-manager" \
         --kubeconfig "$pki/controller-manager.kubeconfig" --use-service-account-credentials \
         --root-ca-file "$pki/ca.crt" --service-account-private-key-file "$pki/accounts.key" \
-        --enable-hostpath-provisioner)
+        --enable-hostpath-provisioner --flex-volume-plugin-dir "$state/plugins")
     start scheduler "$bin/kube-scheduler" --kubeconfig "$pki/scheduler.kubeconfig"
 }
 
@@ -67,6 +67,8 @@ version = 2
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "$cni_bin"
     conf_dir = "$state/cni"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "/var/lib/containerd/opt"
 CONFIG
     mkdir -p "$state/cni"
     cat >"$state/cni/lab.conflist" <<CONFIG
@@ -93,6 +95,7 @@ clusterDNS: [$node_ip]
 clusterDomain: cluster.local
 resolvConf: ""
 failSwapOn: false
+volumePluginDir: $state/plugins
 # The machine's disk is shared: images that nobody can pull again are not collected.
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99

@@ -27,3 +27,7 @@ refuse() {
     say "$*"
     exit 2
 }
+
+kubectl() {
+    "$debian/kubectl" --kubeconfig "$state/pki/admin.kubeconfig" --cache-dir "$state/kubectl" "$@"
+}
