@@ -85,6 +85,16 @@ fetch_source() {
     mv "$cache/go/src/k8s.io"/kubernetes-* "$source"
 }
 
+# The version is said by two packages.
+version_flags() {
+    local package
+    for package in component-base/version client-go/pkg/version; do
+        package=k8s.io/kubernetes/vendor/k8s.io/$package
+        echo "-X $package.gitVersion=v$1" "-X $package.gitMajor=$(echo "$1" | cut -d. -f1)" \
+            "-X $package.gitMinor=$(echo "$1" | cut -d. -f2)"
+    done
+}
+
 build() {
     [ -f "$cache/VERSION" ] && return
     say "building, once, into $cache: 10 to 40 minutes"
@@ -95,9 +105,7 @@ build() {
     [ -d "$source" ] || fetch_source
     [ -f "$source/pkg/generated/openapi/zz_generated.openapi.go" ] || generate_schema
     upstream=$(in_source dpkg-parsechangelog -S Version | sed -E 's/.*really//; s/-.*//')
-    flags="-s -w -X k8s.io/component-base/version.gitVersion=v$upstream"
-    flags="$flags -X k8s.io/component-base/version.gitMajor=$(echo "$upstream" | cut -d. -f1)"
-    flags="$flags -X k8s.io/component-base/version.gitMinor=$(echo "$upstream" | cut -d. -f2)"
+    flags="-s -w $(version_flags "$upstream")"
     # No cloud's volumes, and no Docker: the kubelet talks to containerd.
     # shellcheck disable=SC2046
     in_source go build -tags providerless,dockerless -ldflags "$flags" -o "$cache/bin/" \

@@ -4,6 +4,7 @@
 # that these name; it knows no SRV records, and nothing outside the cluster.
 set -euo pipefail
 . "$(dirname "$0")/paths.sh"
+. "$(dirname "$0")/watch.sh"
 hosts=/run/names
 
 write_names() {
@@ -18,9 +19,9 @@ write_names() {
             select($name | IN($headless[]))
             | .subsets[]?.addresses[]?
             | "\(.ip) \($name)", (select(.hostname) | "\(.ip) \(.hostname).\($name)")
-          end' >"$hosts.new"
-    mv "$hosts.new" "$hosts"
-    kill -HUP "$server"
+          end' >"$hosts.new" \
+        && mv "$hosts.new" "$hosts" \
+        && kill -HUP "$server"
 }
 
 touch "$hosts"
@@ -28,13 +29,4 @@ dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --addn
     --local=/cluster.local/ --listen-address="$node_ip" --bind-interfaces --user=root --pid-file= \
     --log-facility=- --local-ttl=1 &
 server=$!
-until kubectl get --raw /readyz >/dev/null 2>&1; do sleep 0.5; done
-# The watch begins with what is there. The server ends it from time to time.
-while kill -0 "$server"; do
-    kubectl get endpoints --all-namespaces --watch -o name | while read -r _; do
-        # Of many changes at once, the last is enough.
-        while read -r -t 0.05 _; do :; done
-        write_names
-    done
-    sleep 0.2
-done
+on_change endpoints write_names

@@ -50,11 +50,10 @@ start_control_plane() {
         --kubelet-client-key "$pki/apiserver-to-kubelet.key" \
         --service-account-issuer https://kubernetes.default.svc \
         --service-account-key-file "$pki/accounts.key" --service-account-signing-key-file "$pki/accounts.key"
-    # Claims are folders of the node, which pods of any user may write to.
-    (umask 0 && start controller-manager "$bin/kube-controller-manager" \
+    start controller-manager "$bin/kube-controller-manager" \
         --kubeconfig "$pki/controller-manager.kubeconfig" --use-service-account-credentials \
         --root-ca-file "$pki/ca.crt" --service-account-private-key-file "$pki/accounts.key" \
-        --enable-hostpath-provisioner --flex-volume-plugin-dir "$state/plugins")
+        --flex-volume-plugin-dir "$state/plugins"
     start scheduler "$bin/kube-scheduler" --kubeconfig "$pki/scheduler.kubeconfig"
 }
 
@@ -64,6 +63,8 @@ start_runtime() {
 version = 2
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "consensus-lab/pause:latest"
+  # Machines may be root's without CAP_SYS_RESOURCE, which it takes to spare a process from the OOM killer.
+  restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "$cni_bin"
     conf_dir = "$state/cni"
@@ -114,7 +115,8 @@ set_up_network
 start_control_plane
 start_runtime
 start_kubelet
-start dns "$(dirname "$0")/names.sh"
+start names "$(dirname "$0")/names.sh"
+start volumes "$(dirname "$0")/volumes.sh"
 # Process 1 inherits whoever lost its parent, and must wait for them.
 while true; do
     wait -n 2>/dev/null || true
