@@ -9,14 +9,14 @@ pki=$state/pki
 # What the parts write by default below these folders, they write to the state folder.
 isolate_files() {
     local folder
-    mount --make-rprivate /
+    mount -n --make-rprivate /
     for folder in /var/lib /var/log /tmp; do
         mkdir -p "$state$folder"
-        mount --bind "$state$folder" "$folder"
+        mount -n --bind "$state$folder" "$folder"
     done
-    mount -t tmpfs tmpfs /run
+    mount -n -t tmpfs tmpfs /run
     # The kubelet expects that mounts spread, if only in here.
-    mount --make-rshared /
+    mount -n --make-rshared /
 }
 
 set_up_network() {
