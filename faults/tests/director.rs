@@ -64,6 +64,29 @@ fn a_trial_strikes_when_whoever_hurt_somebody_says_that_it_did() {
 }
 
 #[test]
+fn whoever_cannot_be_held_down_is_struck_again_and_the_record_tells_how_long_it_was_away() {
+    let schedule = schedule(
+        "[[step]]\nid = \"once\"\nat = { after = \"start\" }\nfault = { kind = \"crash\", target = \"node 2\" }
+         [[step]]\nid = \"again\"\nat = { after = \"start\", plus = \"4s\" }\nfor = \"3s\"\nfault = { kind = \"crash\", target = \"node 2\" }
+         [[step]]\nid = \"back\"\nat = { after = \"again.done\", plus = \"1s\" }\nfault = { kind = \"restart\", target = \"dead\" }",
+    );
+    let mut director = Director::new(&schedule, 1, &toy::members(3));
+    director.observe(ms(0), Observation::Ready);
+    assert_eq!(effects(director.poll(ms(0))), [Effect::Crash(nodes(&[2]))]);
+    director.observe(ms(0), Observation::Down { node: NodeId(2) });
+    director.observe(ms(1_500), Observation::Up { node: NodeId(2) });
+    assert!(effects(director.poll(ms(1_500))).is_empty());
+    assert_eq!(effects(director.poll(ms(4_000))), [Effect::Crash(nodes(&[2]))]);
+    director.observe(ms(4_000), Observation::Down { node: NodeId(2) });
+    director.observe(ms(4_900), Observation::Up { node: NodeId(2) });
+    assert!(effects(director.poll(ms(7_000))).is_empty(), "the first crash has no end yet");
+    // It runs: to bring it back takes no stop.
+    assert_eq!(effects(director.poll(ms(8_000))), [Effect::Start(nodes(&[2]))]);
+    let ended = director.trials().iter().map(|trial| trial.ended.unwrap().as_millis());
+    assert_eq!(ended.collect::<Vec<_>>(), [4_900, 4_900, 8_000]);
+}
+
+#[test]
 fn a_crash_begins_and_ends_on_time_and_the_run_settles() {
     let schedule = schedule(
         "[[step]]\nat = { after = \"start\", plus = \"2s\" }\nfor = \"3s\"\nfault = { kind = \"crash\", target = \"node 4\" }",

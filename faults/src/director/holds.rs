@@ -2,10 +2,13 @@
 //!
 //! A fault does not stop or freeze a replica, it *holds* it down or frozen. A replica comes back when
 //! nothing holds it any more: killed by two faults that overlap, it starts once, after both.
+//!
+//! A target may start replicas again by itself, as Kubernetes does. Whoever is back although something
+//! holds it down runs, and can be brought down again; to be let go is then no start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use consensus_core::NodeId;
+use consensus_core::{NodeId, Time};
 
 use super::action::Effect;
 
@@ -32,6 +35,15 @@ struct Node {
     frozen_for: BTreeSet<TrialKey>,
     down: bool,
     frozen: bool,
+    /// Since when it runs again although it is held down.
+    back: Option<Time>,
+}
+
+impl Node {
+    /// Whether its process runs.
+    const fn runs(&self) -> bool {
+        !self.down || self.back.is_some()
+    }
 }
 
 impl Holds {
@@ -54,7 +66,9 @@ impl Holds {
         self.each(nodes, |node| {
             node.down_for.insert(trial);
         });
-        let fresh = self.which(|node| !node.down && !node.down_for.is_empty());
+        // To restart whoever something holds down is to bring it back, and back it may be already.
+        let runs = |node: &Node| if manner == Manner::Stop { !node.down } else { node.runs() };
+        let fresh = self.which(|node| runs(node) && node.down_for.contains(&trial));
         // A frozen process cannot stop in an orderly way, but it can be killed.
         let frozen = match manner {
             Manner::Kill | Manner::Delete => Vec::new(),
@@ -63,6 +77,7 @@ impl Holds {
         self.each(&fresh, |node| {
             node.down = true;
             node.frozen = false;
+            node.back = None;
         });
         let bring_down = match manner {
             Manner::Kill => said(fresh, Effect::Crash),
@@ -78,11 +93,30 @@ impl Holds {
     /// Takes note that a replica ended, unless it was brought down: a trial made it end by itself,
     /// and keeps it down.
     pub fn fell(&mut self, trial: TrialKey, node: NodeId) {
-        if let Some(node) = self.nodes.get_mut(&node).filter(|node| !node.down) {
+        if let Some(node) = self.nodes.get_mut(&node).filter(|node| node.runs()) {
             node.down_for.insert(trial);
             node.down = true;
             node.frozen = false;
+            node.back = None;
         }
+    }
+
+    /// Takes note that a replica runs, perhaps although it is held down.
+    pub fn rose(&mut self, node: NodeId, now: Time) {
+        if let Some(node) = self.nodes.get_mut(&node).filter(|node| node.down) {
+            node.back.get_or_insert(now);
+        }
+    }
+
+    /// Whether something holds this replica down, whether it stays down or not.
+    pub fn is_down(&self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(|node| node.down)
+    }
+
+    /// When the last of these replicas was back by itself; `None` if any of them is still down.
+    pub fn back(&self, nodes: &[NodeId]) -> Option<Time> {
+        let back = nodes.iter().map(|node| self.nodes.get(node)?.back);
+        back.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 
     /// Ends a trial's hold on replicas that are down, and starts those that nothing else holds.
@@ -91,7 +125,10 @@ impl Holds {
             node.down_for.remove(&trial);
         });
         let free = self.which(|node| node.down && node.down_for.is_empty());
-        self.each(&free, |node| node.down = false);
+        self.each(&free, |node| {
+            node.down = false;
+            node.back = None;
+        });
         said(free, Effect::Start).chain(self.freeze()).collect()
     }
 
@@ -120,7 +157,7 @@ impl Holds {
 
     /// Freezes what runs and ought not to: also a replica that was started while it is held frozen.
     fn freeze(&mut self) -> impl Iterator<Item = Effect> + use<> {
-        let fresh = self.which(|node| !node.down && !node.frozen && !node.frozen_for.is_empty());
+        let fresh = self.which(|node| node.runs() && !node.frozen && !node.frozen_for.is_empty());
         self.each(&fresh, |node| node.frozen = true);
         said(fresh, Effect::Pause)
     }

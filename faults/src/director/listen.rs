@@ -14,7 +14,10 @@ impl Director {
         match observation {
             Observation::Ready => self.begin_run(now),
             Observation::Event { node, event } => self.observe_event(now, node, event),
-            Observation::Up { node } => self.stirred |= self.view.up(node),
+            Observation::Up { node } => {
+                self.stirred |= self.view.up(node);
+                self.holds.rose(node, now);
+            }
             Observation::Down { node } => {
                 self.stirred |= self.view.down(node);
                 self.fell(node);

@@ -321,7 +321,8 @@ impl Director {
             return progress.chosen.clone();
         }
         let draw = self.schedule.steps[step].draw(self.seed, progress.trial).of("target");
-        let picker = Picker { view: &self.view, draw, trial: progress.trial, actor };
+        let (view, holds) = (&self.view, &self.holds);
+        let picker = Picker { view, holds, draw, trial: progress.trial, actor };
         picker.pick(&self.schedule.steps[step].fault)
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use consensus_core::{Draw, NodeId};
 
-use super::view::View;
+use super::{holds::Holds, view::View};
 use crate::schedule::{Direction, Fault, Link, Partition, Shape, Target, Targets};
 
 /// Whom a trial hits.
@@ -22,6 +22,8 @@ pub(super) struct Picks {
 pub(super) struct Picker<'a> {
     /// What is known of the cluster.
     pub view: &'a View,
+    /// What holds whom.
+    pub holds: &'a Holds,
     /// The trial's own draw for this purpose.
     pub draw: Draw,
     /// Which trial, from 1.
@@ -95,7 +97,8 @@ impl Picker<'_> {
             Target::Actor => self.actor.map(|actor| vec![actor]),
             Target::Dead => {
                 let running: BTreeSet<_> = self.view.running().collect();
-                let dead = members.iter().copied().filter(|node| !running.contains(node));
+                let is_dead = |&node: &NodeId| !running.contains(&node) || self.holds.is_down(node);
+                let dead = members.iter().copied().filter(is_dead);
                 Some(dead.collect())
             }
             Target::InTurn => Some(vec![members[(self.trial as usize - 1) % count]]),

@@ -155,8 +155,8 @@ impl Director {
             return;
         };
         let Running { step, late, ends, .. } = self.running.remove(position);
-        self.trials[key].ended = Some(self.offset(now));
         let nodes = self.trials[key].nodes.clone();
+        self.trials[key].ended = Some(self.offset(self.released(step, &nodes, now)));
         let effects = match &self.schedule.steps[step].fault {
             // Somebody else has come in the place already.
             fault if fault.kind().loses_disk() => Vec::new(),
@@ -187,6 +187,13 @@ impl Director {
         }
     }
 
+    /// When a trial was really over that ends now: whoever was killed may be back already, where
+    /// nobody can be held away.
+    fn released(&self, step: usize, nodes: &[NodeId], now: Time) -> Time {
+        let kills = matches!(self.schedule.steps[step].fault, Fault::Crash(_) | Fault::Delete(_));
+        self.holds.back(nodes).filter(|_| kills).unwrap_or(now)
+    }
+
     /// The crashes in force that have no end of their own.
     fn endless(&self) -> Vec<TrialKey> {
         self.running
@@ -206,11 +213,12 @@ impl Director {
     ) -> Vec<Effect> {
         let mut effects = Vec::new();
         for &key in keys {
+            let since = self.holds.back(&self.trials[key].nodes);
             effects.extend(self.holds.release_down(key, nodes));
             let over = self.running.iter().position(|running| running.key == key);
             if let Some(position) = over.filter(|_| !self.holds.holds_down(key)) {
                 self.running.remove(position);
-                self.trials[key].ended = Some(self.offset(now));
+                self.trials[key].ended = Some(self.offset(since.unwrap_or(now)));
             }
         }
         for effect in &effects {
