@@ -98,11 +98,15 @@ impl<S: Site> Cluster<S> {
     }
 
     /// Starts replicas that are down, from the disks they left, at the addresses they had if those
-    /// are still free. Returns at once; [`arrivals`](Self::arrivals) tells when they listen.
+    /// are still free; who came back by itself is left as it is. Returns at once;
+    /// [`arrivals`](Self::arrivals) tells when they listen.
     pub async fn launch(&mut self, nodes: &[NodeId]) -> Result<()> {
         for &node in nodes {
             if let Some(mut leaving) = self.leaving.remove(&node) {
                 leaving.end_by(Instant::now() + STOP_LIMIT).await?;
+            }
+            if S::RETURNS && self.replicas.contains_key(&node) {
+                continue;
             }
             // Whoever moves while nobody is where it was must be there before the others ask for it.
             let first = self.moving.contains(&node) && !self.is_anybody_in_place();
@@ -127,7 +131,7 @@ impl<S: Site> Cluster<S> {
         for &node in nodes {
             let here = |other: &NodeId| other.place() == node.place();
             let before: Vec<_> = self.addresses.keys().copied().filter(here).collect();
-            self.crash(&before).await?;
+            self.kill(&before, S::Unit::kill_for_good).await?;
             if let Some(&last) = before.last() {
                 self.site.lose_disk(last).await?;
             }
@@ -173,15 +177,38 @@ impl<S: Site> Cluster<S> {
         Ok(())
     }
 
-    /// Kills replicas, and says when the last of them was dead. All of them are dead on return.
+    /// Kills replicas, and says when the last of them was dead. All of them are dead on return; where
+    /// nobody can be held away, their successors are followed at once.
     pub async fn crash(&mut self, nodes: &[NodeId]) -> Result<Instant> {
+        let present: Vec<_> =
+            nodes.iter().copied().filter(|node| self.replicas.contains_key(node)).collect();
+        let dead = self.kill(nodes, S::Unit::kill).await?;
+        self.follow_successors(&present).await?;
+        Ok(dead)
+    }
+
+    /// Those who ended come back by themselves, if they do so at all here.
+    pub(crate) async fn follow_successors(&mut self, nodes: &[NodeId]) -> Result<()> {
+        if S::RETURNS {
+            for &node in nodes {
+                self.start_replica(node).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn kill(
+        &mut self,
+        nodes: &[NodeId],
+        how: impl AsyncFn(&mut S::Unit) -> Result<Instant>,
+    ) -> Result<Instant> {
         let mut struck: Vec<_> =
             nodes.iter().filter_map(|node| self.replicas.remove(node)).collect();
         for node in nodes {
             self.paused.remove(node);
             self.starting.remove(node);
         }
-        let deaths = try_join_all(struck.iter_mut().map(S::Unit::kill)).await?;
+        let deaths = try_join_all(struck.iter_mut().map(|unit| how(unit))).await?;
         Ok(deaths.into_iter().max().unwrap_or_else(Instant::now))
     }
 
@@ -194,6 +221,13 @@ impl<S: Site> Cluster<S> {
     /// Asks replicas to stop in peace. Returns at once; they are waited for when they are started
     /// again or when the cluster is shut down.
     pub async fn stop(&mut self, nodes: &[NodeId]) -> Result<()> {
+        let present: Vec<_> =
+            nodes.iter().copied().filter(|node| self.replicas.contains_key(node)).collect();
+        self.ask_to_stop(nodes).await?;
+        self.follow_successors(&present).await
+    }
+
+    async fn ask_to_stop(&mut self, nodes: &[NodeId]) -> Result<()> {
         self.resume(nodes).await?;
         let asked: Vec<_> =
             nodes.iter().filter_map(|node| self.replicas.remove_entry(node)).collect();
@@ -238,7 +272,7 @@ impl<S: Site> Cluster<S> {
     /// Tells those of these replicas that listen. Whoever is frozen, or may end at any moment because of
     /// its disk, is not waited for.
     pub(crate) async fn tell(&self, order: &Order, nodes: &[NodeId]) -> Result<()> {
-        let at = |node: &NodeId| (*node, self.addresses[node].client);
+        let at = |node: &NodeId| (*node, self.addresses[node].from_here());
         let listens =
             |node: &&NodeId| self.replicas.contains_key(node) && !self.starting.contains(node);
         let (unsure, sure): (Vec<_>, Vec<_>) = nodes
@@ -280,13 +314,14 @@ impl<S: Site> Cluster<S> {
 
     /// Stops everybody in peace.
     pub async fn shut_down(&mut self) -> Result<()> {
+        self.site.retire().await?;
         let patience = Instant::now() + STOP_LIMIT;
         let gateway = self.gateway.take();
         if let Some((mut gateway, _)) = gateway {
             gateway.terminate().await?;
             gateway.end_by(patience).await?;
         }
-        self.stop(&self.running()).await?;
+        self.ask_to_stop(&self.running()).await?;
         // All of them were asked already, so they end side by side.
         let mut leaving = std::mem::take(&mut self.leaving);
         let patience = Instant::now() + STOP_LIMIT;

@@ -23,12 +23,16 @@ pub trait Site {
     /// A replica or gateway that was started here.
     type Unit: Unit;
 
+    /// Whether somebody else starts whoever ended again, at once, until the site is told to
+    /// [retire](Self::retire): then nobody can be held away, and `start` waits for the successor.
+    const RETURNS: bool = false;
+
     /// Starts one: whoever runs there already must have ended. A replica that was there before is
     /// started again on the disk that it left.
     fn start(&mut self, part: Part, launch: Launch) -> impl Future<Output = Result<Self::Unit>>;
 
-    /// Puts the disk of this replica's place aside. Whoever is started there next has an empty one;
-    /// what was on the old one remains evidence.
+    /// Puts the disk of this replica's place aside, who was killed [for good](Unit::kill_for_good).
+    /// Whoever is started there next has an empty one; what was on the old one remains evidence.
     fn lose_disk(&mut self, node: NodeId) -> impl Future<Output = Result<()>>;
 
     /// Keeps link faults for those who start later, and carries out those that are no business of
@@ -37,6 +41,11 @@ pub trait Site {
 
     /// What was sent over links while the site itself cut them; `None` if it cuts none.
     fn crossings(&self) -> impl Future<Output = Result<Option<Crossings>>>;
+
+    /// From now on nobody comes back who ends.
+    fn retire(&mut self) -> impl Future<Output = Result<()>> {
+        async { Ok(()) }
+    }
 
     /// The directories with what these replicas, and those on disks that were lost, wrote down.
     /// Nobody runs any more.
@@ -53,6 +62,11 @@ pub trait Unit {
 
     /// Kills it as SIGKILL does, and says when it was dead. It is dead on return.
     fn kill(&mut self) -> impl Future<Output = Result<Instant>>;
+
+    /// Kills it, and its disk is lost right after: what is on that must be kept now, if ever.
+    fn kill_for_good(&mut self) -> impl Future<Output = Result<Instant>> {
+        self.kill()
+    }
 
     /// Asks it to stop in peace, as SIGTERM does. Returns at once.
     fn terminate(&mut self) -> impl Future<Output = Result<()>>;
@@ -107,6 +121,16 @@ pub struct Addresses {
     pub peer: Option<SocketAddr>,
     /// UDP, for gossip.
     pub gossip: SocketAddr,
+    /// Where this machine reaches the same HTTP, if the replica's own network is another.
+    #[serde(skip)]
+    pub forwarded: Option<SocketAddr>,
+}
+
+impl Addresses {
+    /// Where whoever is on this machine reaches its HTTP.
+    pub fn from_here(&self) -> SocketAddr {
+        self.forwarded.unwrap_or(self.client)
+    }
 }
 
 /// Packets of links while those were cut.
@@ -134,6 +158,15 @@ pub struct Evidence {
     pub node: NodeId,
     /// Where it is.
     pub directory: PathBuf,
+}
+
+/// What is fetched of a data directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wanted {
+    /// What replicas wrote down for others to read.
+    Records,
+    /// All of it, disks included.
+    Everything,
 }
 
 /// The last lines of a log.

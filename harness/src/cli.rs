@@ -24,6 +24,7 @@ Examples:
   harness run --protocol multipaxos --target sim       the same schedule in virtual time
   harness compare --protocols raft,multipaxos          both under one schedule, one report
   harness run --protocol raft --target docker          the same in containers
+  harness run --protocol raft --target kubernetes      the same in pods: minikube, kind or --context
   harness up --target docker --protocol raft           a cluster to play with
   harness sweep --protocol raft --seeds 0..500         many seeded simulations with every fault
   harness schedules                                    what is bundled
@@ -88,6 +89,9 @@ The formats are defined, field by field, in checker/README.md.")]
     /// Be the clients of a run: orders come in, what came of each operation goes out.
     #[command(hide = true)]
     Load,
+    /// Do something inside a replica's pod.
+    #[command(hide = true)]
+    Pod(PodArgs),
     /// Build the image of this executable, or of another, and say what it is called.
     Image(ImageArgs),
     /// Start a cluster to play with, and leave it standing.
@@ -111,6 +115,8 @@ pub enum Target {
     Local,
     /// Containers of this machine's Docker engine, on a private network, with volumes.
     Docker,
+    /// Pods of a Kubernetes cluster, each with a claim: they come back by themselves.
+    Kubernetes,
 }
 
 impl std::fmt::Display for Target {
@@ -119,6 +125,7 @@ impl std::fmt::Display for Target {
             Self::Sim => "sim",
             Self::Local => "local",
             Self::Docker => "docker",
+            Self::Kubernetes => "kubernetes",
         })
     }
 }
@@ -200,10 +207,10 @@ pub struct ExperimentArgs {
     /// Where to write; by default a new folder under runs/.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Where the replicas' records live (local, docker).
+    /// Where the replicas' records live (local, docker, kubernetes).
     #[arg(long, value_enum, default_value_t = StorageKind::Sled)]
     pub storage: StorageKind,
-    /// Which way the load takes (local, docker).
+    /// Which way the load takes (local, docker, kubernetes).
     #[arg(long, value_enum, default_value_t = Route::Direct)]
     pub via: Route,
     /// Offered operations per second; the schedule's own number if not given.
@@ -222,7 +229,26 @@ pub struct ExperimentArgs {
     #[arg(long)]
     pub keep_data: bool,
     #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
+    #[command(flatten)]
     pub tuning: Tuning,
+}
+
+/// Which Kubernetes cluster, and how it gets the image.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Args)]
+#[command(next_help_heading = "Kubernetes")]
+pub struct KubernetesArgs {
+    /// A context of the kubeconfig; without it, the current one, which must be minikube's or kind's.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// An image that the cluster has or can pull; without it, one is built of this executable, by
+    /// this machine's Docker engine.
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// A command that takes an image of that engine into the cluster, with the image as its last
+    /// argument; minikube's and kind's own are known.
+    #[arg(long, value_name = "COMMAND")]
+    pub load: Option<String>,
 }
 
 /// `harness run`.
@@ -691,11 +717,52 @@ pub struct ImageArgs {
     pub executable: Option<PathBuf>,
 }
 
+/// `harness pod`.
+#[derive(Debug, Args)]
+pub struct PodArgs {
+    /// What.
+    #[arg(value_enum)]
+    pub errand: PodErrand,
+    /// Hand over all that is on the disk, and not only what was written down for others.
+    #[arg(long)]
+    pub everything: bool,
+}
+
+/// What is done inside a replica's pod.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum PodErrand {
+    /// Kill the replica with SIGKILL, and say when.
+    Kill,
+    /// Freeze it with SIGSTOP, and say when.
+    Freeze,
+    /// Let it go on with SIGCONT, and say when.
+    Thaw,
+    /// Freeze it, hand over what it wrote down, and kill it.
+    Seize,
+    /// Hand over what a replica wrote down that runs no more.
+    Fetch,
+    /// Read the host's monotonic clock.
+    Clock,
+    /// Do nothing until told to stop.
+    Wait,
+}
+
 /// Where clusters stand that outlive the command that started them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Ground {
     /// Containers of this machine's Docker engine.
     Docker,
+    /// Pods of a Kubernetes cluster.
+    Kubernetes,
+}
+
+/// What a replica's disk is, in a pod.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum PodVolumes {
+    /// A claim: a deleted pod comes back on its own disk.
+    Claims,
+    /// An emptyDir: a deleted pod comes back as somebody new, and takes its old self's place.
+    Emptydir,
 }
 
 /// `harness up`.
@@ -706,6 +773,8 @@ Examples:
   harness up --target docker --protocol multipaxos --nodes 3 --name second
   harness status --target docker
   harness down --target docker
+  harness up --target kubernetes --protocol raft --nodes 5
+  harness up --target kubernetes --protocol raft --context lab --load 'deploy/ci/kubernetes load'
 
 It says so once every replica's gossip sees all others, and all follow one leader.")]
 pub struct UpArgs {
@@ -724,6 +793,11 @@ pub struct UpArgs {
     /// Where the replicas' records live.
     #[arg(long, value_enum, default_value_t = StorageKind::Sled)]
     pub storage: StorageKind,
+    /// What the replicas' disks are (kubernetes).
+    #[arg(long, value_enum, default_value_t = PodVolumes::Claims)]
+    pub volumes: PodVolumes,
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
     #[command(flatten)]
     pub tuning: Tuning,
 }
@@ -734,8 +808,10 @@ pub struct UpArgs {
 Examples:
   harness status --target docker                       every cluster, of runs under way too
   harness watch --target docker --name lab             until it is interrupted
+  harness status --target kubernetes
 
-What compose started from deploy/compose.yaml is found as well; it is called `compose`.")]
+What compose started from deploy/compose.yaml is found as well; it is called `compose`. What kubectl
+applied from deploy/kubernetes is found as well; it is called `lab`.")]
 pub struct StandingArgs {
     /// Where.
     #[arg(long, value_enum)]
@@ -743,6 +819,17 @@ pub struct StandingArgs {
     /// Which cluster; all of them if not given.
     #[arg(long)]
     pub name: Option<String>,
+    #[command(flatten)]
+    pub context: ContextArg,
+}
+
+/// Which Kubernetes cluster.
+#[derive(Clone, Debug, Args)]
+pub struct ContextArg {
+    /// A context of the kubeconfig (kubernetes); without it, the current one, which must be
+    /// minikube's or kind's.
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
 }
 
 /// `harness logs`.
@@ -764,6 +851,8 @@ pub struct LogsArgs {
     /// How many of the last lines; all of them if not given.
     #[arg(long)]
     pub lines: Option<u32>,
+    #[command(flatten)]
+    pub context: ContextArg,
 }
 
 /// `harness down`.
@@ -774,7 +863,8 @@ Examples:
   harness down --target docker --name lab              this cluster alone
 
 A run cleans up after itself, also when it is interrupted. What one leaves that is killed is removed by
-this: whatever carries the label `lab.run`.")]
+this: whatever carries the label `lab.run`; on Kubernetes, every namespace that is part of
+`consensus-lab`, also what kubectl alone applied.")]
 pub struct DownArgs {
     /// Where.
     #[arg(long, value_enum)]
@@ -782,6 +872,8 @@ pub struct DownArgs {
     /// Which cluster; everything if not given.
     #[arg(long)]
     pub name: Option<String>,
+    #[command(flatten)]
+    pub context: ContextArg,
 }
 
 fn parse_name(text: &str) -> Result<String, String> {

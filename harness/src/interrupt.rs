@@ -25,7 +25,7 @@ impl Interrupts {
     pub fn of(target: Target) -> Result<Self> {
         match target {
             Target::Sim => Ok(Self(None)),
-            Target::Local | Target::Docker => {
+            Target::Local | Target::Docker | Target::Kubernetes => {
                 listen().map(Some).map(Self).context("cannot listen for signals")
             }
         }

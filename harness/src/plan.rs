@@ -14,7 +14,7 @@ use faults::{Capabilities, Director, Resolved, Schedule, director::Cast};
 use simulator::Preset;
 
 use crate::{
-    cli::{CutBy, ExperimentArgs, Route, StorageKind, Target},
+    cli::{CutBy, ExperimentArgs, KubernetesArgs, Route, StorageKind, Target},
     draws,
     registry::Entry,
     tuning::Tuning,
@@ -42,6 +42,8 @@ pub struct Plan {
     pub cut: Cut,
     /// Whether data directories are kept.
     pub keep_data: bool,
+    /// Which Kubernetes cluster, and how it gets the image.
+    pub kubernetes: KubernetesArgs,
     /// The run that is played again, if this is to repeat one.
     pub replay: Option<Replay>,
 }
@@ -78,6 +80,12 @@ impl Plan {
         let cut = match (arguments.target, arguments.cut) {
             (_, CutBy::Shim) => Cut::Shim,
             (Target::Docker, CutBy::Network) => Cut::Network,
+            (Target::Kubernetes, CutBy::Network) => {
+                return Err(usage(
+                    "--cut network is not done on target kubernetes: not every cluster's network \
+                     enforces policies, and none says when; the link shim cuts there",
+                ));
+            }
             (target, CutBy::Network) => {
                 return Err(usage(format!(
                     "--cut network takes a network to cut (--target docker): on target {target} the \
@@ -96,6 +104,7 @@ impl Plan {
             tuning,
             cut,
             keep_data: arguments.keep_data,
+            kubernetes: arguments.kubernetes.clone(),
             replay: None,
         };
         let plan = network.map_or(plan.clone(), |network| plan.on(network));
@@ -124,6 +133,7 @@ impl Plan {
             tuning,
             cut: Cut::Shim,
             keep_data: false,
+            kubernetes: KubernetesArgs::default(),
             replay: None,
         };
         let plan = plan.on(network);
@@ -236,6 +246,7 @@ pub const fn capabilities(target: Target) -> Capabilities {
         Target::Sim => simulator::CAPABILITIES,
         Target::Local => deploy::LOCAL_CAPABILITIES,
         Target::Docker => deploy::DOCKER_CAPABILITIES,
+        Target::Kubernetes => deploy::KUBERNETES_CAPABILITIES,
     }
 }
 
@@ -253,11 +264,13 @@ pub fn check_capabilities(schedule: &Schedule, target: Target) -> Result<()> {
 pub fn network(target: Target, asked: Option<Preset>, usual: Preset) -> Result<Option<Preset>> {
     match (target, asked) {
         (Target::Sim, asked) => Ok(Some(asked.unwrap_or(usual))),
-        (Target::Local | Target::Docker, None) => Ok(None),
-        (Target::Local | Target::Docker, Some(network)) => Err(usage(format!(
-            "--network {network} is simulated (--target sim): target {target} talks over \
-             a network of this machine, on which a schedule's `link` steps can delay messages"
-        ))),
+        (Target::Local | Target::Docker | Target::Kubernetes, None) => Ok(None),
+        (Target::Local | Target::Docker | Target::Kubernetes, Some(network)) => {
+            Err(usage(format!(
+                "--network {network} is simulated (--target sim): target {target} talks over \
+             a real network, on which a schedule's `link` steps can delay messages"
+            )))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Place, harness, said, standard_error};
+use common::{Place, command, harness, said, standard_error};
 
 /// Runs it, and holds that it was refused with one sentence that holds all of this.
 fn refused(arguments: &[&str], wanted: &[&str]) {
@@ -53,6 +53,10 @@ fn nonsense_is_refused_with_its_reason() {
     refused(&run(&["--election-timeout", "soon"]), &["'soon'", "150ms..300ms"]);
     refused(&run(&["--heartbeat-interval", "140ms"]), &["140ms", "at most a third"]);
     refused(&run(&["--network", "lan"]), &["--network lan", "--target sim"]);
+    let cut = ["--target", "kubernetes", "--cut", "network"];
+    refused(&run(&cut), &["--cut network", "kubernetes", "link shim"]);
+    let disk = ["--target", "kubernetes", "--schedule", "bad-disk"];
+    refused(&run(&disk), &["kubernetes", "the kubelet starts"]);
     refused(&run(&["--target", "sim", "--network", "moon"]), &["'moon'", "five-regions"]);
     refused(&["sweep", "--protocol", "raft", "--seeds", "5"], &["'5'", "0..500"]);
     let sweep = ["sweep", "--protocol", "raft", "--seeds", "0..2", "--shrink", "much"];
@@ -92,6 +96,35 @@ fn nonsense_is_refused_with_its_reason() {
     refused(&[&nobody[..], &["add", "x"]].concat(), &["'x'"]);
     refused(&[&nobody[..], &["remove", "2"]].concat(), &["127.0.0.1:1"]);
     refused(&["transfer", "--at", "nowhere"], &["'nowhere'", "HOST:PORT"]);
+}
+
+const KUBECONFIG: &str = "
+apiVersion: v1
+kind: Config
+current-context: production
+clusters: [{ name: production, cluster: { server: 'https://127.0.0.1:1' } }]
+contexts: [{ name: production, context: { cluster: production, user: me } }]
+users: [{ name: me, user: {} }]
+";
+
+#[test]
+fn a_cluster_that_may_be_somebody_elses_is_refused_unless_it_is_named() {
+    let place = Place::new();
+    let kubeconfig = place.file("kubeconfig", KUBECONFIG);
+    let told = |more: &[&str]| {
+        let ask = [&["status", "--target", "kubernetes"], more].concat();
+        let output = command(&ask).env("KUBECONFIG", &kubeconfig).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        standard_error(&output)
+    };
+    let refused = told(&[]);
+    assert!(refused.contains("'production'"), "{refused}");
+    assert!(refused.contains("--context production allows it"), "{refused}");
+    // Named, it is asked, and nobody is there.
+    let asked = told(&["--context", "production"]);
+    assert!(asked.contains("no Kubernetes answers at the context 'production'"), "{asked}");
+    let unknown = told(&["--context", "moon"]);
+    assert!(unknown.contains("'moon' cannot be used"), "{unknown}");
 }
 
 const CRASH: &str = r#"name = "mine"

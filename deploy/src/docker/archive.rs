@@ -13,6 +13,7 @@ use futures::TryStreamExt as _;
 use tokio::io::AsyncWriteExt as _;
 
 use super::{DATA, USER, engine::Engine};
+use crate::site::Wanted;
 
 /// A tar archive in memory.
 pub(crate) struct Archive(tar::Builder<Vec<u8>>);
@@ -58,15 +59,6 @@ pub(crate) async fn put(engine: &Engine, container: &str, name: &str, text: &[u8
     let body = bollard::body_full(archive.finish()?);
     let put = engine.docker().upload_to_container(container, Some(options), body).await;
     put.with_context(|| format!("cannot put {name} into the container {container}"))
-}
-
-/// What is fetched of a data directory.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Wanted {
-    /// What replicas wrote down for others to read.
-    Records,
-    /// All of it, disks included.
-    Everything,
 }
 
 /// Fetches a container's data directory into this folder, whether the container runs or not.

@@ -103,6 +103,7 @@ impl Unit for DockerUnit {
             client: at(CLIENT_PORT),
             peer: matches!(self.part, Part::Replica(_)).then(|| at(PEER_PORT)),
             gossip: at(GOSSIP_PORT),
+            forwarded: None,
         }))
     }
 

@@ -35,15 +35,16 @@ use faults::{LinkRule, LinkRules};
 use futures::{TryStreamExt as _, future::try_join_all};
 use tokio::{fs::OpenOptions, io::AsyncWriteExt as _, task::JoinSet};
 
-pub use archive::Wanted;
 pub use cleanup::{Removed, remove};
 pub use container::DockerUnit;
 pub use engine::{Engine, RUN_LABEL};
 pub use image::{Image, ensure};
 pub use inventory::{Standing, said, standing};
-pub use pipe::Pipe;
 
-use crate::site::{Crossings, Evidence, Launch, Part, Site};
+use crate::{
+    pipe::Pipe,
+    site::{Crossings, Evidence, Launch, Part, Site, Wanted},
+};
 use cut::BridgeCut;
 use engine::labels;
 use network::Network;

@@ -1,31 +1,14 @@
 //! A container that is talked to over its standard input and output.
 
-use std::pin::Pin;
-
 use anyhow::{Context as _, Result};
 use bollard::{
     container::{AttachContainerResults, LogOutput},
     query_parameters as query,
 };
-use bytes::Bytes;
-use futures::{Stream, StreamExt as _, future};
-use tokio::io::AsyncWrite;
+use futures::{StreamExt as _, future};
 
 use super::engine::Engine;
-
-/// The two ends. The container's standard input ends when `input` is dropped.
-pub struct Pipe {
-    /// What goes in.
-    pub input: Pin<Box<dyn AsyncWrite + Send>>,
-    /// What comes out, in pieces that are no lines. It ends when the container does.
-    pub output: Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>,
-}
-
-impl std::fmt::Debug for Pipe {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pipe").finish_non_exhaustive()
-    }
-}
+use crate::pipe::Pipe;
 
 /// Starts a container that was made with an open standard input, and takes hold of it.
 pub(crate) async fn start(engine: &Engine, container: &str) -> Result<Pipe> {

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use faults::director::Cast;
 use simulator::Preset;
 
-use super::Target;
+use super::{KubernetesArgs, Target};
 use crate::tuning::Tuning;
 
 /// `harness sweep`.
@@ -158,6 +158,8 @@ pub struct ReplayArgs {
     /// Where to write; by default a new folder under runs/.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub kubernetes: KubernetesArgs,
 }
 
 /// What a hunt looks for.

@@ -44,6 +44,7 @@ pub fn dispatch(command: Command) -> Result<bool> {
         Command::Replica(arguments) => serve::replica(*arguments),
         Command::Gateway(arguments) => serve::gateway(arguments),
         Command::Load => serve::load(),
+        Command::Pod(arguments) => serve::pod(&arguments),
         Command::Image(arguments) => standing::image(&arguments),
         Command::Up(arguments) => standing::up(&arguments),
         Command::Status(arguments) => standing::status(&arguments),

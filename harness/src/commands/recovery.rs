@@ -19,7 +19,7 @@ use deploy::docker::Cut;
 
 use crate::{
     bars,
-    cli::{RecoveryArgs, Route, StorageKind, Target},
+    cli::{KubernetesArgs, RecoveryArgs, Route, StorageKind, Target},
     experiment::{self, Origin},
     plan::{self, Plan},
     registry::{self, Entry},
@@ -107,6 +107,7 @@ impl Asked<'_> {
             tuning: self.variant.tuning.clone(),
             cut: Cut::Shim,
             keep_data: false,
+            kubernetes: KubernetesArgs::default(),
             replay: None,
         }
     }

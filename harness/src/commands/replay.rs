@@ -64,7 +64,7 @@ fn foretells(target: Target, original: &RunRecord, protocol: &Entry) -> bool {
 const fn clock(target: Target) -> Clock {
     match target {
         Target::Sim => Clock::Virtual,
-        Target::Local | Target::Docker => Clock::Wall,
+        Target::Local | Target::Docker | Target::Kubernetes => Clock::Wall,
     }
 }
 
@@ -88,6 +88,7 @@ fn plan(arguments: &ReplayArgs, original: &RunRecord, protocol: &Entry) -> Resul
         tuning: tuning(original, protocol)?,
         cut: Cut::Shim,
         keep_data: false,
+        kubernetes: arguments.kubernetes.clone(),
         replay: Some(Replay {
             resolved,
             cast: arguments.cast.map_or(literal, Cast::from),

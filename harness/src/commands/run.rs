@@ -53,6 +53,7 @@ pub fn execute(
         Target::Sim => experiment::raw((protocol.simulate)(&experiment::simulation(plan)))?,
         Target::Local => experiment::local(plan, protocol, directory, interrupts)?,
         Target::Docker => experiment::docker(plan, protocol, directory, interrupts)?,
+        Target::Kubernetes => experiment::kubernetes(plan, protocol, directory, interrupts)?,
     };
     let failure = raw.failure.clone();
     let record = experiment::assemble(plan, protocol, origin, raw)?;

@@ -1,7 +1,7 @@
 //! `harness replica` and `harness gateway`: what deployments start.
 
 use std::{
-    fs,
+    fs, io,
     net::{IpAddr, ToSocketAddrs as _},
     path::Path,
     time::Duration,
@@ -9,13 +9,18 @@ use std::{
 
 use anyhow::{Context, Result};
 use consensus_core::NodeId;
+use deploy::{
+    Wanted,
+    kubernetes::{self, Errand},
+};
 use faults::LinkRules;
 use replica::{
     Listen, Parent, ReplicaConfig, Sampling, client::ClientOptions, gateway::GatewayConfig, storage,
 };
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    cli::{GatewayArgs, ReplicaArgs, StorageKind},
+    cli::{GatewayArgs, PodArgs, PodErrand, ReplicaArgs, StorageKind},
     experiment, registry,
     usage::usage,
 };
@@ -68,6 +73,29 @@ pub fn gateway(arguments: GatewayArgs) -> Result<bool> {
         client_options: ClientOptions::default(),
     };
     serve(replica::gateway::run(config))
+}
+
+/// Does something inside a replica's pod.
+pub fn pod(arguments: &PodArgs) -> Result<bool> {
+    let wanted = if arguments.everything { Wanted::Everything } else { Wanted::Records };
+    let errand = match arguments.errand {
+        PodErrand::Kill => Errand::Kill,
+        PodErrand::Freeze => Errand::Freeze,
+        PodErrand::Thaw => Errand::Thaw,
+        PodErrand::Seize => Errand::Seize(wanted),
+        PodErrand::Fetch => Errand::Fetch(wanted),
+        PodErrand::Clock => Errand::Clock,
+        PodErrand::Wait => {
+            return serve(async {
+                let mut told = signal(SignalKind::terminate())?;
+                told.recv().await;
+                Ok::<_, io::Error>(())
+            });
+        }
+    };
+    let data = Path::new(kubernetes::DATA);
+    kubernetes::carry_out(errand, data, io::BufWriter::new(io::stdout()))?;
+    Ok(true)
 }
 
 /// Is the clients of a run until it is told to stop.

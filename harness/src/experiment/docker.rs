@@ -4,8 +4,8 @@ use std::{path::Path, process};
 
 use anyhow::{Context as _, Result};
 use deploy::{
-    Site as _,
-    docker::{self, DockerSite, DockerSpec, Engine, Wanted},
+    Site as _, Wanted,
+    docker::{self, DockerSite, DockerSpec, Engine},
 };
 
 use super::{Raw, host, load::Clients, real};

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use anyhow::{Context as _, Result};
 use bytes::BytesMut;
 use consensus_core::{NodeId, Time, history::Operation};
-use deploy::docker::Pipe;
+use deploy::Pipe;
 use faults::schedule;
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@ mod collect;
 mod docker;
 mod host;
 mod judge;
+mod kubernetes;
 mod load;
 mod local;
 mod progress;
@@ -30,6 +31,7 @@ use crate::{cli::Target, plan::Plan, registry::Entry};
 
 pub use docker::{docker, reach};
 pub use host::stamp;
+pub use kubernetes::{delivery, kubernetes, reach as reach_kubernetes};
 pub use load::serve as load;
 pub use local::local;
 pub use remarks::meant_to_break;
@@ -143,7 +145,7 @@ pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Resu
             target: plan.target.to_string(),
             clock: match plan.target {
                 Target::Sim => Clock::Virtual,
-                Target::Local | Target::Docker => Clock::Wall,
+                Target::Local | Target::Docker | Target::Kubernetes => Clock::Wall,
             },
             schedule: plan.schedule.name.clone(),
             schedule_digest: raw.resolved.digest.clone(),
@@ -195,6 +197,7 @@ fn network(plan: &Plan) -> String {
     match (plan.target, plan.network) {
         (_, Some(network)) => format!("{network} (simulated)"),
         (Target::Docker, None) => "a bridge between containers of this machine".to_owned(),
+        (Target::Kubernetes, None) => "the cluster's network of pods".to_owned(),
         (_, None) => "this machine's loopback".to_owned(),
     }
 }
@@ -212,7 +215,9 @@ fn settings(plan: &Plan) -> Vec<Setting> {
         ("client timeout", format!("{:?}", load.timeout)),
         match plan.target {
             Target::Sim => ("storage", "simulated disk".to_owned()),
-            Target::Local | Target::Docker => ("storage", plan.storage.to_string()),
+            Target::Local | Target::Docker | Target::Kubernetes => {
+                ("storage", plan.storage.to_string())
+            }
         },
     ];
     rows.extend(more.map(|(name, value)| row((name.to_owned(), value))));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path, time::Duration};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use consensus_core::{NodeId, Role, Status, Time};
-use deploy::{Cluster, Site};
+use deploy::{Addresses, Cluster, Site};
 use faults::{Action, Answer, Director, Effect, Observation, Phase, director::TrialKey};
 use replica::{clock, http::server::Report};
 use tokio::{
@@ -100,9 +100,12 @@ fn disk_trouble(directory: &Path) -> Option<Error> {
     Some(anyhow!("{why}: the run was ended, and nothing of it could be kept"))
 }
 
-/// Where clients reach each replica.
-fn servers<S: Site>(cluster: &Cluster<S>) -> BTreeMap<NodeId, SocketAddr> {
-    cluster.addresses().iter().map(|(&node, at)| (node, at.client)).collect()
+/// Where each replica is reached, by clients or by an administrator.
+fn servers<S: Site>(
+    cluster: &Cluster<S>,
+    by: impl Fn(&Addresses) -> SocketAddr,
+) -> BTreeMap<NodeId, SocketAddr> {
+    cluster.addresses().iter().map(|(&node, at)| (node, by(at))).collect()
 }
 
 /// A run under way.
@@ -145,7 +148,7 @@ impl<'a, S: Site> Run<'a, S> {
         let (news_teller, news) = unbounded_channel();
         let (reports_teller, reports) = unbounded_channel();
         let run = Self {
-            administrators: Administrators::new(&servers(cluster))?,
+            administrators: Administrators::new(&servers(cluster, Addresses::from_here))?,
             members: plan.members(),
             cluster,
             director: plan.director(),
@@ -170,7 +173,8 @@ impl<'a, S: Site> Run<'a, S> {
     ) -> Result<Raw> {
         let before = self.ledger.clone();
         let ready = clock::now();
-        let (servers, gateway) = (servers(self.cluster), self.cluster.gateway());
+        let servers = servers(self.cluster, |at| at.client);
+        let gateway = self.cluster.gateway();
         let mut load = Load::start(clients, plan, &servers, gateway, ready)?;
         self.director.observe(ready, Observation::Ready);
         self.progress.stage("the load runs");
@@ -229,7 +233,7 @@ impl<'a, S: Site> Run<'a, S> {
 
     /// Follows a replica until its process ends: what it notes, and what it costs.
     fn follow(&self, node: NodeId) {
-        let address = self.cluster.addresses()[&node].client;
+        let address = self.cluster.addresses()[&node].from_here();
         let Tellers { news, reports } = self.tellers.clone();
         tokio::spawn(watch::follow(self.watch.clone(), address, self.heard, news));
         let watch = self.watch.clone();
@@ -436,7 +440,7 @@ impl<'a, S: Site> Run<'a, S> {
     async fn hear_arrivals(&mut self) -> Result<Vec<NodeId>> {
         let arrived = self.cluster.arrivals().await?;
         for &node in &arrived {
-            self.administrators.locate(node, self.cluster.addresses()[&node].client);
+            self.administrators.locate(node, self.cluster.addresses()[&node].from_here());
         }
         Ok(arrived)
     }

@@ -79,7 +79,8 @@ impl Watch {
         addresses: &BTreeMap<NodeId, Addresses>,
         nodes: &[NodeId],
     ) -> BTreeMap<NodeId, Report> {
-        let asked = nodes.iter().filter_map(|node| Some((*node, addresses.get(node)?.client)));
+        let at = |node: &NodeId| Some((*node, addresses.get(node)?.from_here()));
+        let asked = nodes.iter().filter_map(at);
         let reports = asked.map(async |(node, at)| Some((node, self.report(at).await?)));
         join_all(reports).await.into_iter().flatten().collect()
     }
