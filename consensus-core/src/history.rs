@@ -151,6 +151,22 @@ pub struct Observed {
     pub event: Event,
 }
 
+/// What one message's way from a replica to another took. Of all messages a few are written down.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Passage {
+    /// When it arrived, by the receiver's clock.
+    pub at: Time,
+    /// Who sent it.
+    pub from: NodeId,
+    /// Who received it.
+    pub to: NodeId,
+    /// From when it left to when it arrived, in nanoseconds: the receiver's clock less the sender's. On
+    /// one host they are the same; between two they may differ, so that it may even be negative.
+    pub way_ns: i64,
+    /// How long it had waited for its sender's disk before, in nanoseconds; 0 if it needed none.
+    pub sync_ns: u64,
+}
+
 /// A replica's state at a moment, for plots of the whole cluster over time.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Sample {

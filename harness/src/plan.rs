@@ -11,7 +11,7 @@ use anyhow::Result;
 use consensus_core::{Draw, NodeId, SettingsError};
 use deploy::docker::Cut;
 use faults::{Capabilities, Director, Resolved, Schedule, director::Cast};
-use simulator::Preset;
+use simulator::{Measured, Preset};
 
 use crate::{
     cli::{CutBy, ExperimentArgs, KubernetesArgs, Route, StorageKind, Target},
@@ -57,6 +57,8 @@ pub struct Replay {
     pub cast: Cast,
     /// Whether that was a real run, which had disks and clocks of its own.
     pub was_real: bool,
+    /// What was measured of its network and disks, to be simulated.
+    pub measured: Option<Measured>,
 }
 
 impl Plan {
@@ -191,6 +193,11 @@ impl Plan {
         let was_real = self.replay.as_ref().is_some_and(|replay| replay.was_real);
         let is_named = self.schedule.name == format!("{SWARM}-{}", self.seed);
         self.target == Target::Sim && is_named && !was_real
+    }
+
+    /// What was measured of the run that is played again, if that is what is simulated.
+    pub fn measured(&self) -> Option<&Measured> {
+        self.replay.as_ref().and_then(|replay| replay.measured.as_ref())
     }
 
     /// Who directs the faults.

@@ -29,7 +29,10 @@ fn a_real_run_is_foretold_with_its_own_load_and_parameters() {
 
     let first = foretold.join("raft-1");
     let config = fs::read_to_string(first.join("config.toml")).unwrap();
-    assert!(config.contains("200ms..400ms") && config.contains("loopback (simulated)"), "{config}");
+    assert!(
+        config.contains("200ms..400ms") && config.contains("as measured (simulated)"),
+        "{config}"
+    );
     let (then, now) = (resolved(Path::new(&real)), resolved(&first));
     assert_eq!((&now.digest, now.trials.len()), (&then.digest, then.trials.len()));
     assert_eq!(now.trials[0].began, then.trials[0].began);
@@ -38,6 +41,8 @@ fn a_real_run_is_foretold_with_its_own_load_and_parameters() {
 
     let forecast = json(&foretold.join("forecast.json"));
     assert_eq!(forecast["simulations"], 3);
+    let network = forecast["fitted"][0]["value"].as_str().unwrap();
+    assert!(network.contains("messages measured it") && network.contains("links"), "{network}");
     let trial = &forecast["trials"][0];
     for what in ["election", "outage"] {
         let [measured, simulated] =

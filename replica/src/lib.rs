@@ -39,8 +39,9 @@
 //! ([`identity`]); `address.json` says where the replica listens; `incarnation` counts its starts; `events.jsonl`
 //! holds what it [observed](consensus_core::history::Observed), `applied-N.jsonl` what it
 //! [applied](consensus_core::history::Applied) in life N, `states-N.jsonl` what the state was
-//! [digested](consensus_core::history::StateDigest) to wherever it was saved or taken over, and `samples.jsonl` its
-//! [state](consensus_core::history::Sample) over time, if it is sampled.
+//! [digested](consensus_core::history::StateDigest) to wherever it was saved or taken over, and, if it is sampled,
+//! `samples.jsonl` its [state](consensus_core::history::Sample) over time and `passages.jsonl` how long
+//! [messages](consensus_core::history::Passage) to it were under way.
 
 mod checksum;
 pub mod client;

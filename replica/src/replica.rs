@@ -43,7 +43,7 @@ use crate::{
     },
     sockets::Sockets,
     storage::{Directory, Opened, SnapshotFiles},
-    transport::{Identity, Incoming, Outgoing, Shipping},
+    transport::{Identity, Incoming, Outgoing, Passages, Shipping},
 };
 
 /// How many items from outside may wait for the consensus loop.
@@ -374,15 +374,23 @@ impl Services {
             let consensus = Arc::clone(&self.consensus);
             tasks.spawn(sample(sampling, samples, consensus, view_of.clone()));
         }
+        let written_down = config.sampling.as_ref();
+        let passages = written_down.map(|_| Passages::open(directory.path(), passport.node));
+        let passages = passages.transpose()?;
         if passport.is_reborn() {
             tasks.spawn(rejoin(passport.node, view_of.clone(), status.clone()));
         }
-        self.serve_peers(sockets.peer()?, tasks);
+        self.serve_peers(sockets.peer()?, passages, tasks);
         self.serve_clients(sockets.client()?, view_of, tasks)?;
         Ok(leave)
     }
 
-    fn serve_peers(&self, listener: TcpListener, tasks: &mut JoinSet<()>) {
+    fn serve_peers(
+        &self,
+        listener: TcpListener,
+        passages: Option<Passages>,
+        tasks: &mut JoinSet<()>,
+    ) {
         let Shared {
             identity, acquaintances, links, counters, outgoing, snapshots, status, ..
         } = &self.shared;
@@ -395,6 +403,7 @@ impl Services {
             consensus: Arc::clone(&self.consensus),
             snapshots: Arc::clone(snapshots),
             outgoing: Arc::clone(outgoing),
+            passages,
         };
         tasks.spawn(incoming.serve(listener));
     }

@@ -10,6 +10,7 @@
 mod incoming;
 mod introduce;
 mod outgoing;
+mod passages;
 mod queue;
 mod shipping;
 mod staging;
@@ -30,6 +31,7 @@ use crate::identity::DiskId;
 pub use incoming::Incoming;
 pub(crate) use introduce::{Answer, Reception, ask};
 pub use outgoing::Outgoing;
+pub use passages::Passages;
 pub use shipping::Shipping;
 
 /// The largest packet that is accepted, in bytes: one command may be alone in a batch, but whole.

@@ -28,6 +28,8 @@ const APPLIED: &str = "applied.jsonl";
 const EVENTS: &str = "events.jsonl";
 /// The replicas' states over time.
 const SAMPLES: &str = "samples.jsonl";
+/// How long messages were under way; runs in which nobody measured have none.
+const PASSAGES: &str = "passages.jsonl";
 /// What really happened of the schedule.
 const SCHEDULE: &str = "schedule.resolved.toml";
 /// The replicas' configuration.
@@ -51,6 +53,9 @@ pub fn save(record: &RunRecord, directory: &Path) -> Result<Summary, ReportError
     write_lines(&directory.join(APPLIED), &record.applied)?;
     write_lines(&directory.join(EVENTS), &record.observed)?;
     write_lines(&directory.join(SAMPLES), &record.samples)?;
+    if !record.passages.is_empty() {
+        write_lines(&directory.join(PASSAGES), &record.passages)?;
+    }
     write_text(&directory.join(SCHEDULE), &record.schedule_text)?;
     write_text(&directory.join(CONFIG), &record.config_text)?;
     report(record, directory)
@@ -165,6 +170,10 @@ pub fn load(directory: &Path) -> Result<RunRecord, ReportError> {
     record.applied = read_lines(&directory.join(APPLIED))?;
     record.observed = read_lines(&directory.join(EVENTS))?;
     record.samples = read_lines(&directory.join(SAMPLES))?;
+    let passages = directory.join(PASSAGES);
+    if passages.is_file() {
+        record.passages = read_lines(&passages)?;
+    }
     Ok(record)
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use checker::{Core, Evidence, Fault, Faults, StateDigest, Verdict, Verdicts};
 use consensus_core::{
     NodeId, Time,
-    history::{Applied, Observed, Operation, Sample},
+    history::{Applied, Observed, Operation, Passage, Sample},
 };
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,9 @@ pub struct RunRecord {
     /// The replicas' states over time; empty if nobody watched.
     #[serde(skip)]
     pub samples: Vec<Sample>,
+    /// How long messages between the replicas were under way; empty if nobody measured.
+    #[serde(skip)]
+    pub passages: Vec<Passage>,
 }
 
 /// What ran, where, and by which command.

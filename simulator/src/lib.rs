@@ -51,6 +51,7 @@ mod digest;
 mod disk;
 mod event;
 mod machine;
+mod measured;
 mod membership;
 mod network;
 mod node;
@@ -72,6 +73,7 @@ pub use config::{ProcessorModel, SimulationConfig, SimulationError};
 pub use disk::{DiskModel, Stall};
 pub use faults::Latency;
 pub use machine::Machine;
+pub use measured::Measured;
 pub use network::{
     LinkModel, NetworkModel, Preset, REGIONS, ROUND_TRIPS_MS, UnknownNetwork, WireMode,
 };

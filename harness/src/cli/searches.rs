@@ -128,7 +128,8 @@ Examples:
   harness replay runs/mine --target local              once more on real processes
 
 What a schedule turned out to be is in a run's schedule.resolved.toml: whom each fault struck, and when.
-That is played again with the same seed, parameters and load. Of a real run that is simulated, the
+That is played again with the same seed, parameters and load, and in the simulator on links and disks as
+slow as the real ones were, which the run's passages.jsonl tells. Of a real run that is simulated, the
 report holds its elections, outages and latencies against those of the simulations; a run on the same
 kind of target is compared with the original.
 
@@ -151,7 +152,7 @@ pub struct ReplayArgs {
     /// its own protocol, and else once.
     #[arg(long)]
     pub runs: Option<u64>,
-    /// The simulated network; if not given, `loopback` for a run on this machine, and what was
+    /// The simulated network; if not given, what a real run's messages measured of its own, and what was
     /// simulated for a simulated one.
     #[arg(long, value_name = "NAME", value_parser = str::parse::<Preset>)]
     pub network: Option<Preset>,

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
+use consensus_core::history::Passage;
 use deploy::docker::Cut;
 use faults::{Resolved, director::Cast};
-use reports::{Clock, RunRecord, Setting, Summary};
-use simulator::Preset;
+use reports::{Clock, FaultBand, RunRecord, Setting, Summary};
+use simulator::{Measured, Preset};
 
 use super::run::{Carried, execute, holds, tell};
 use crate::{
@@ -76,6 +77,7 @@ fn plan(arguments: &ReplayArgs, original: &RunRecord, protocol: &Entry) -> Resul
     plan::check_capabilities(&resolved.schedule, target)?;
     let was_real = original.metadata.clock == Clock::Wall;
     let usual = if was_real { Preset::Loopback } else { simulated_network(original) };
+    let simulates_it = was_real && target == Target::Sim && arguments.network.is_none();
     let literal = if foretells(target, original, protocol) { Cast::Roles } else { Cast::Literal };
     let plan = Plan {
         target,
@@ -93,6 +95,7 @@ fn plan(arguments: &ReplayArgs, original: &RunRecord, protocol: &Entry) -> Resul
             resolved,
             cast: arguments.cast.map_or(literal, Cast::from),
             was_real,
+            measured: simulates_it.then(|| measured(original)).flatten(),
         }),
     };
     plan.check(protocol)?;
@@ -119,11 +122,37 @@ fn tuning(original: &RunRecord, protocol: &Entry) -> Result<Tuning> {
     Ok(tuning)
 }
 
+/// The run's network and disks, as far as its messages tell; not of those that a fault held up.
+fn measured(original: &RunRecord) -> Option<Measured> {
+    let holds_up = |band: &&FaultBand| band.strikes() && !band.ends_processes();
+    let bands: Vec<_> = original.faults.iter().filter(holds_up).collect();
+    let undisturbed = |passage: &&Passage| {
+        let during = |band: &&FaultBand| {
+            band.start <= passage.at && band.end.is_none_or(|end| passage.at <= end)
+        };
+        !bands.iter().any(during)
+    };
+    Measured::of(original.passages.iter().filter(undisturbed))
+}
+
 /// What a simulation takes from the run, in words.
 fn fitted(plan: &Plan) -> Vec<Setting> {
-    let network = plan.network.map(|network| network.to_string()).unwrap_or_default();
     let row = |name: &str, value: String| Setting { name: name.to_owned(), value };
-    vec![row("network", network)]
+    let Some(measured) = plan.measured() else {
+        let network = plan.network.map(|network| network.to_string()).unwrap_or_default();
+        return vec![row("network", network)];
+    };
+    let Measured { network, sync, passages, clock_error } = measured;
+    let medians = network.links.values().map(|link| link.latency.median());
+    let (links, all) = (network.links.len(), &network.within.latency);
+    let range = medians.clone().min().zip(medians.max()).map(|(least, most)| {
+        format!("; {links} links of their own, medians {least:?} to {most:?}")
+    });
+    let network = format!("as {passages} messages measured it: {all}{}", range.unwrap_or_default());
+    let sync = sync.as_ref().map(|sync| row("wait for the disk, as measured", sync.to_string()));
+    let error =
+        clock_error.map(|error| row("the hosts' clocks", format!("one but for {error:?} at most")));
+    [row("network", network)].into_iter().chain(sync).chain(error).collect()
 }
 
 /// Where one of the runs is written.

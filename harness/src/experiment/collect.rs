@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use consensus_core::{
     NodeId, Time,
-    history::{Applied, Observed, Sample, StateDigest},
+    history::{Applied, Observed, Passage, Sample, StateDigest},
 };
 use deploy::Evidence;
 use serde::de::DeserializeOwned;
@@ -23,6 +23,8 @@ pub struct Collected {
     pub observed: Vec<Observed>,
     /// Their states over time.
     pub samples: Vec<Sample>,
+    /// How long messages between them were under way.
+    pub passages: Vec<Passage>,
     /// Digests of the state, from where it was saved or taken over.
     pub states: Vec<StateDigest>,
 }
@@ -43,9 +45,11 @@ pub fn collect(replicas: &[Evidence]) -> Result<Collected> {
         }
         all.observed.extend(lines::<Observed>(&directory.join("events.jsonl"))?);
         all.samples.extend(lines::<Sample>(&directory.join("samples.jsonl"))?);
+        all.passages.extend(lines::<Passage>(&directory.join("passages.jsonl"))?);
     }
     all.observed.sort_by_key(|observed| observed.at);
     all.samples.sort_by_key(|sample| (sample.at, sample.node));
+    all.passages.sort_by_key(|passage| passage.at);
     Ok(all)
 }
 

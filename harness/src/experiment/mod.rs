@@ -21,7 +21,7 @@ use anyhow::Result;
 use checker::{Core, Evidence, Faults, StateDigest, Verdicts};
 use consensus_core::{
     Time,
-    history::{Applied, Call, Observed, Operation, Sample},
+    history::{Applied, Call, Observed, Operation, Passage, Sample},
 };
 use deploy::Crossings;
 use faults::Resolved;
@@ -48,6 +48,8 @@ pub struct Raw {
     pub observed: Vec<Observed>,
     /// The replicas' states over time.
     pub samples: Vec<Sample>,
+    /// How long messages were under way, as far as that was measured.
+    pub passages: Vec<Passage>,
     /// Each replica's state at the end.
     pub states: Vec<StateDigest>,
     /// What the schedule turned out to be.
@@ -183,6 +185,7 @@ pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Resu
         applied: raw.applied,
         observed: raw.observed,
         samples: raw.samples,
+        passages: raw.passages,
         states: raw.states,
     };
     record.expectations = judge::expectations(&plan.schedule, &record, raw.recovery, raw.damaged);
@@ -195,6 +198,7 @@ pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Resu
 /// What messages travel over.
 fn network(plan: &Plan) -> String {
     match (plan.target, plan.network) {
+        (_, Some(_)) if plan.measured().is_some() => "as measured (simulated)".to_owned(),
         (_, Some(network)) => format!("{network} (simulated)"),
         (Target::Docker, None) => "a bridge between containers of this machine".to_owned(),
         (Target::Kubernetes, None) => "the cluster's network of pods".to_owned(),

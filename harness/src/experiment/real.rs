@@ -214,6 +214,7 @@ impl<'a, S: Site> Run<'a, S> {
             applied: collected.applied,
             observed: collected.observed,
             samples: collected.samples,
+            passages: collected.passages,
             states: collected.states,
             resolved: self.director.resolved(),
             ready,

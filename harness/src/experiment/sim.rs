@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use checker::StateDigest;
 use consensus_core::NodeId;
 use reports::Counters;
-use simulator::{Recording, SimulationConfig};
+use simulator::{Measured, Recording, SimulationConfig};
 
 use super::{Raw, Recovery};
 use crate::plan::Plan;
@@ -19,6 +19,10 @@ pub fn simulation(plan: &Plan) -> SimulationConfig {
     if let Some(replay) = &plan.replay {
         config.replayed = Some(replay.resolved.clone());
         config.cast = replay.cast;
+    }
+    if let Some(Measured { network, sync, .. }) = plan.measured() {
+        config.network = network.clone();
+        config.disk.sync = sync.clone().unwrap_or(config.disk.sync);
     }
     if plan.is_drawn() { config.varied() } else { config }
 }
@@ -58,5 +62,6 @@ pub fn raw(recording: Recording) -> Result<Raw> {
         applied: recording.applied,
         observed: recording.observed,
         samples: recording.samples,
+        passages: Vec::new(),
     })
 }

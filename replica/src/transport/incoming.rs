@@ -13,7 +13,7 @@ use tonic::{
 };
 
 use super::{
-    Identity, KEEP_ALIVE, MAX_PACKET_BYTES, Outgoing, WINDOW_BYTES,
+    Identity, KEEP_ALIVE, MAX_PACKET_BYTES, Outgoing, Passages, WINDOW_BYTES,
     introduce::{self, Host},
     wire::{
         self, Envelope, Farewell, Hello, Introduction, Packet, Shipped,
@@ -48,6 +48,8 @@ pub struct Incoming {
     pub status: watch::Receiver<consensus_core::Status>,
     /// Who would like to know that a peer is there.
     pub outgoing: Arc<Outgoing>,
+    /// Where it is written down how long messages were under way; `None`: nowhere.
+    pub passages: Option<Passages>,
 }
 
 /// Why a frame was not taken.
@@ -84,6 +86,9 @@ impl Incoming {
         let envelope = Envelope::decode(content).map_err(|_| Dropped::Malformed)?;
         if envelope.from != from.0 || envelope.group != self.identity.group.0 {
             return Err(Dropped::Malformed);
+        }
+        if let Some(passages) = &self.passages {
+            passages.arrived(from, envelope.sent_ns, envelope.sync_ns);
         }
         match self.consensus.receive(from, envelope.payload, envelope.sync_ns) {
             Ok(()) => Ok(()),

@@ -28,7 +28,7 @@ use super::{
     wire::{Envelope, transport_client::TransportClient},
 };
 use crate::{
-    checksum,
+    checksum, clock,
     counters::Counters,
     links::Links,
     runtime::{Departure, Network},
@@ -244,7 +244,8 @@ impl Network for Arc<Outgoing> {
             let peer = self.peer(&mut self.book(), to);
             peer.is_used();
             let Identity { group, node, .. } = self.identity;
-            let envelope = Envelope { group: group.0, from: node.0, sync_ns, payload };
+            let sent_ns = clock::now().0;
+            let envelope = Envelope { group: group.0, from: node.0, sync_ns, payload, sent_ns };
             let frame = checksum::seal(|frame| {
                 frame.reserve(envelope.encoded_len());
                 envelope.encode(frame).expect("a Vec grows as needed");

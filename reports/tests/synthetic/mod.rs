@@ -260,6 +260,7 @@ pub fn empty(protocol: &str) -> RunRecord {
         planned_faults: 0,
         core: None,
         states: Vec::new(),
+        passages: Vec::new(),
         expectations: vec![Expectation {
             name: "leader-changed (sometimes)".into(),
             held: true,
