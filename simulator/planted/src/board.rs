@@ -72,11 +72,8 @@ impl Row {
         let Self { plant, scenario, aimed, swarm, small } = self;
         let cut = small.as_ref().map_or(NONE.to_owned(), |small| {
             let Small { file, steps, nodes, seconds, .. } = small;
-            let steps = match steps {
-                1 => "1 step".to_owned(),
-                steps => format!("{steps} steps"),
-            };
-            format!("[{steps}, {nodes} nodes, {seconds} s](caught/{file})")
+            let (steps, nodes) = (counted(*steps, "step"), counted(*nodes, "node"));
+            format!("[{steps}, {nodes}, {seconds} s](caught/{file})")
         });
         format!(
             "| {} | {} | {} | {} | {} | {} | {} | {cut} |\n",
@@ -89,6 +86,11 @@ impl Row {
             small.as_ref().map_or(NONE, |small| &small.shows),
         )
     }
+}
+
+/// So many of these.
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 /// A protocol without any mistake, under some conditions.
