@@ -25,7 +25,10 @@
 //! leader that lost its quorum and is heard is given up only when the check of the quorum ends its
 //! reign. Who may lead is decided by promises, whatever the trigger.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use consensus_core::{NodeId, Settings, SettingsError, event::Event};
 
@@ -250,7 +253,12 @@ impl MultiPaxos {
         self.rounds.number += 1;
         self.rounds.answers.clear();
         let round = self.rounds.number;
-        for peer in self.membership.voting_peers() {
+        // Whoever the promised ballot belongs to may lead, and be none of those who decide as far as this
+        // replica knows: while it was away, all of them may have been replaced.
+        let owner = Some(self.promised).filter(|ballot| !ballot.is_nobodys()).map(Ballot::owner);
+        let owner = owner.filter(|&owner| owner != self.membership.me());
+        let asked: BTreeSet<_> = self.membership.voting_peers().chain(owner).collect();
+        for peer in asked {
             out.send_now(peer, Message::HeartbeatRequest(HeartbeatRequest { round }));
         }
         self.arm_election(out);

@@ -107,7 +107,8 @@ struct Part {
     bytes: Vec<u8>,
 }
 
-/// The most snapshots that arrive at the same time; the oldest makes room.
+/// The most snapshots that arrive at the same time. The one that covers least makes room, as in a real
+/// replica: so the one that covers most always comes to its end, however many send.
 const MOST_PARTS: usize = 4;
 
 /// What became of a chunk.
@@ -169,7 +170,8 @@ impl Shelf {
             return at;
         }
         if self.parts.len() >= MOST_PARTS {
-            self.parts.remove(0);
+            let oldest = (0..self.parts.len()).min_by_key(|&at| &self.parts[at].label.snapshot);
+            self.parts.remove(oldest.expect("there are some"));
         }
         self.parts.push(Part { label: label.clone(), bytes: Vec::new() });
         self.parts.len() - 1
@@ -363,6 +365,20 @@ mod tests {
         assert_eq!(shelf.add(&label, 0, b"abcdef"), Stored::Whole);
         shelf.reclaim(10);
         assert_eq!(shelf.get(&meta(9)), None);
+    }
+
+    #[test]
+    fn more_senders_than_there_is_room_for_do_not_keep_each_other_from_the_end() {
+        let (mut shelf, whole) = (Shelf::default(), b"a state of some length");
+        for _ in 0..whole.len() {
+            for index in 1..=2 * MOST_PARTS as Index {
+                let label = Label::of(meta(index), whole);
+                let offset = shelf.held(&label);
+                let rest = &whole[offset as usize..];
+                shelf.add(&label, offset, &rest[..rest.len().min(1)]);
+            }
+        }
+        assert!(shelf.get(&meta(2 * MOST_PARTS as Index)).is_some());
     }
 
     #[test]

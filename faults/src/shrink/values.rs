@@ -64,7 +64,9 @@ fn integers(number: i64) -> Vec<i64> {
 fn floats(number: f64) -> Vec<f64> {
     let whole = if number > 2.0 { (number / 2.0).floor() } else { number / 2.0 };
     let some = [0.0, 1.0, number / 8.0, whole, round(number)];
-    some.into_iter().filter(|&less| (0.0..number).contains(&less)).collect()
+    // Nobody reads a number below a hundredth, and where zero will not do there are many of them.
+    let says_something = |less: &f64| *less <= 0.0 || *less >= 0.01;
+    some.into_iter().filter(|less| (0.0..number).contains(less) && says_something(less)).collect()
 }
 
 /// The number in hundredths, the rest cut off.
