@@ -333,7 +333,9 @@ impl MultiPaxos {
         ask: HeartbeatRequest,
         out: &mut Out,
     ) {
-        let (round, ballot, led) = (ask.round, self.promised, self.rounds.led);
+        // Whoever takes no part in rounds has nothing to say of a leader.
+        let led = self.rounds.led && self.beats();
+        let (round, ballot) = (ask.round, self.promised);
         let quorum_connected = self.rounds.connected;
         let reply = HeartbeatReply { round, ballot, quorum_connected, led };
         out.send_now(from, Message::HeartbeatReply(reply));

@@ -1,14 +1,21 @@
 //! The arguments of every command.
 
 mod searches;
+mod serving;
+mod standing;
 
-use std::{net::SocketAddr, ops::Range, path::PathBuf, time::Duration};
+use std::{ops::Range, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use consensus_core::{Consistency, NodeId};
+use consensus_core::Consistency;
+use reports::Clock;
 use simulator::Preset;
 
 pub use searches::{HuntArgs, Quarry, ReplayArgs, ShrinkArgs, SweepArgs};
+pub use serving::{GatewayArgs, ReplicaArgs};
+pub use standing::{
+    DownArgs, Ground, ImageArgs, LogsArgs, PodArgs, PodErrand, PodVolumes, StandingArgs, UpArgs,
+};
 
 use crate::tuning::{Tuning, parse_duration, parse_duration_range};
 
@@ -117,6 +124,16 @@ pub enum Target {
     Docker,
     /// Pods of a Kubernetes cluster, each with a claim: they come back by themselves.
     Kubernetes,
+}
+
+impl Target {
+    /// Which kind of clock its times come from.
+    pub const fn clock(self) -> Clock {
+        match self {
+            Self::Sim => Clock::Virtual,
+            Self::Local | Self::Docker | Self::Kubernetes => Clock::Wall,
+        }
+    }
 }
 
 impl std::fmt::Display for Target {
@@ -588,307 +605,6 @@ pub struct TransferArgs {
     /// To whom.
     #[arg(long, value_name = "NODE")]
     pub to: Option<u64>,
-}
-
-/// `harness replica`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-A replica that is not among --members is a newcomer: it only learns until it is added (`harness
-members`). It may also leave --members out.
-
-A data directory belongs to one node for ever. A replica on an empty one asks the others first whether
-they know its name with another disk. If they do, that disk is lost, with everything that this replica
-once promised: it comes back under another name (3 as 103) and has itself put in the place of its old
-self. If they do not, it may vote once a majority of the other members remembers it; so a new cluster
-of three needs all three to begin, and needs two from then on.")]
-pub struct ReplicaArgs {
-    /// Which protocol (see `harness protocols`).
-    #[arg(long)]
-    pub protocol: String,
-    #[command(flatten)]
-    pub who: Who,
-    /// The voting members at the cluster's first start. What the log says of them comes on top.
-    #[arg(long, value_delimiter = ',')]
-    pub members: Vec<u64>,
-    /// The cluster's name; replicas of other clusters are refused.
-    #[arg(long, default_value = "lab")]
-    pub cluster: String,
-    /// The data directory.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// How long another process may still hold the data directory, as in 20s: a deleted pod may run
-    /// for a moment beside its successor.
-    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
-    pub wait_for_data: Duration,
-    /// Where the replica's records live.
-    #[arg(long, value_enum, default_value_t = StorageKind::Sled)]
-    pub storage: StorageKind,
-    /// HTTP for clients and the administrator; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:0")]
-    pub client_address: SocketAddr,
-    /// gRPC for peers.
-    #[arg(long, default_value = "127.0.0.1:0")]
-    pub peer_address: SocketAddr,
-    /// UDP for gossip.
-    #[arg(long, default_value = "127.0.0.1:0")]
-    pub gossip_address: SocketAddr,
-    /// The address under which others reach this host, if it listens on all of them; or a name that
-    /// means it here, as a container's own does.
-    #[arg(long, value_name = "IP|HOST")]
-    pub advertise: Option<String>,
-    /// The gossip address of a replica that is already there; several may be given. A host's name is
-    /// looked up again and again.
-    #[arg(long = "seed-address", value_name = "HOST:PORT", value_parser = parse_server)]
-    pub seed_addresses: Vec<String>,
-    /// The seed of this replica's draws.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// Link faults in force from the first packet on (a JSON file).
-    #[arg(long, value_name = "FILE")]
-    pub link_rules: Option<PathBuf>,
-    /// A key whose value is part of the replica's state samples.
-    #[arg(long)]
-    pub watch: Option<String>,
-    /// End when the process of this number, which started this one, ends.
-    #[arg(long, value_name = "PROCESS")]
-    pub die_with_parent: Option<u32>,
-    #[command(flatten)]
-    pub tuning: Tuning,
-}
-
-/// Which replica this is.
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub struct Who {
-    /// This replica's number.
-    #[arg(long)]
-    pub node: Option<u64>,
-    /// The name of this pod of a StatefulSet, in place of a number: `replica-0` is node 1.
-    #[arg(long, value_name = "NAME-ORDINAL", value_parser = parse_pod)]
-    pub pod: Option<u64>,
-}
-
-impl Who {
-    /// The replica's number.
-    pub fn node(&self) -> NodeId {
-        NodeId(self.node.or(self.pod).expect("one of the two is required"))
-    }
-}
-
-/// `harness gateway`.
-#[derive(Debug, Args)]
-pub struct GatewayArgs {
-    /// The cluster's name.
-    #[arg(long, default_value = "lab")]
-    pub cluster: String,
-    /// Where it writes the addresses it listens on.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// HTTP for clients; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    pub client_address: SocketAddr,
-    /// UDP for gossip.
-    #[arg(long, default_value = "127.0.0.1:0")]
-    pub gossip_address: SocketAddr,
-    /// The address under which others reach this host, if it listens on all of them; or a name that
-    /// means it here.
-    #[arg(long, value_name = "IP|HOST")]
-    pub advertise: Option<String>,
-    /// The gossip address of a replica; several may be given.
-    #[arg(long = "seed-address", value_name = "HOST:PORT", required = true, value_parser = parse_server)]
-    pub seed_addresses: Vec<String>,
-    /// End when the process of this number, which started this one, ends.
-    #[arg(long, value_name = "PROCESS")]
-    pub die_with_parent: Option<u32>,
-}
-
-/// `harness image`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  harness image                                        this executable, with the libraries that it needs
-  harness image --executable target/release/harness
-                                                       a static one (see deploy/README.md)
-
-`harness run --target docker` does this by itself.")]
-pub struct ImageArgs {
-    /// A static executable; without it, this one.
-    #[arg(long, value_name = "FILE")]
-    pub executable: Option<PathBuf>,
-}
-
-/// `harness pod`.
-#[derive(Debug, Args)]
-pub struct PodArgs {
-    /// What.
-    #[arg(value_enum)]
-    pub errand: PodErrand,
-    /// Hand over all that is on the disk, and not only what was written down for others.
-    #[arg(long)]
-    pub everything: bool,
-}
-
-/// What is done inside a replica's pod.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum PodErrand {
-    /// Kill the replica with SIGKILL, and say when.
-    Kill,
-    /// Freeze it with SIGSTOP, and say when.
-    Freeze,
-    /// Let it go on with SIGCONT, and say when.
-    Thaw,
-    /// Freeze it, hand over what it wrote down, and kill it.
-    Seize,
-    /// Hand over what a replica wrote down that runs no more.
-    Fetch,
-    /// Read the host's monotonic clock.
-    Clock,
-    /// Do nothing until told to stop.
-    Wait,
-}
-
-/// Where clusters stand that outlive the command that started them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum Ground {
-    /// Containers of this machine's Docker engine.
-    Docker,
-    /// Pods of a Kubernetes cluster.
-    Kubernetes,
-}
-
-/// What a replica's disk is, in a pod.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum PodVolumes {
-    /// A claim: a deleted pod comes back on its own disk.
-    Claims,
-    /// An emptyDir: a deleted pod comes back as somebody new, and takes its old self's place.
-    Emptydir,
-}
-
-/// `harness up`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  harness up --target docker --protocol raft
-  harness up --target docker --protocol multipaxos --nodes 3 --name second
-  harness status --target docker
-  harness down --target docker
-  harness up --target kubernetes --protocol raft --nodes 5
-  harness up --target kubernetes --protocol raft --context lab --load 'deploy/ci/kubernetes load'
-
-It says so once every replica's gossip sees all others, and all follow one leader.")]
-pub struct UpArgs {
-    /// Where.
-    #[arg(long, value_enum)]
-    pub target: Ground,
-    /// Which protocol (see `harness protocols`).
-    #[arg(long)]
-    pub protocol: String,
-    /// How many replicas.
-    #[arg(long, default_value_t = 5)]
-    pub nodes: usize,
-    /// What the cluster is called: letters, digits and dashes.
-    #[arg(long, default_value = "lab", value_parser = parse_name)]
-    pub name: String,
-    /// Where the replicas' records live.
-    #[arg(long, value_enum, default_value_t = StorageKind::Sled)]
-    pub storage: StorageKind,
-    /// What the replicas' disks are (kubernetes).
-    #[arg(long, value_enum, default_value_t = PodVolumes::Claims)]
-    pub volumes: PodVolumes,
-    #[command(flatten)]
-    pub kubernetes: KubernetesArgs,
-    #[command(flatten)]
-    pub tuning: Tuning,
-}
-
-/// `harness status` and `harness watch`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  harness status --target docker                       every cluster, of runs under way too
-  harness watch --target docker --name lab             until it is interrupted
-  harness status --target kubernetes
-
-What compose started from deploy/compose.yaml is found as well; it is called `compose`. What kubectl
-applied from deploy/kubernetes is found as well; it is called `lab`.")]
-pub struct StandingArgs {
-    /// Where.
-    #[arg(long, value_enum)]
-    pub target: Ground,
-    /// Which cluster; all of them if not given.
-    #[arg(long)]
-    pub name: Option<String>,
-    #[command(flatten)]
-    pub context: ContextArg,
-}
-
-/// Which Kubernetes cluster.
-#[derive(Clone, Debug, Args)]
-pub struct ContextArg {
-    /// A context of the kubeconfig (kubernetes); without it, the current one, which must be
-    /// minikube's or kind's.
-    #[arg(long, value_name = "NAME")]
-    pub context: Option<String>,
-}
-
-/// `harness logs`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  harness logs --target docker node-3
-  harness logs --target docker gateway --name lab --lines 20")]
-pub struct LogsArgs {
-    /// Whose: `node-3`, `gateway`.
-    #[arg(value_name = "PART")]
-    pub part: String,
-    /// Where.
-    #[arg(long, value_enum)]
-    pub target: Ground,
-    /// Of which cluster.
-    #[arg(long, default_value = "lab")]
-    pub name: String,
-    /// How many of the last lines; all of them if not given.
-    #[arg(long)]
-    pub lines: Option<u32>,
-    #[command(flatten)]
-    pub context: ContextArg,
-}
-
-/// `harness down`.
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  harness down --target docker                         everything, runs under way among it
-  harness down --target docker --name lab              this cluster alone
-
-A run cleans up after itself, also when it is interrupted. What one leaves that is killed is removed by
-this: whatever carries the label `lab.run`; on Kubernetes, every namespace that is part of
-`consensus-lab`, also what kubectl alone applied.")]
-pub struct DownArgs {
-    /// Where.
-    #[arg(long, value_enum)]
-    pub target: Ground,
-    /// Which cluster; everything if not given.
-    #[arg(long)]
-    pub name: Option<String>,
-    #[command(flatten)]
-    pub context: ContextArg,
-}
-
-fn parse_name(text: &str) -> Result<String, String> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    match !text.is_empty() && text.len() <= 32 && text.chars().all(plain) {
-        true => Ok(text.to_owned()),
-        false => Err("a name is up to 32 small letters, digits and dashes".to_owned()),
-    }
-}
-
-/// The node that a pod of a StatefulSet is: ordinals begin with 0, and nodes with 1.
-fn parse_pod(name: &str) -> Result<u64, String> {
-    let ordinal = name.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse::<u32>().ok());
-    let node = ordinal.map(|ordinal| u64::from(ordinal) + 1);
-    node.ok_or_else(|| format!("'{name}' is no pod of a StatefulSet, as in replica-0"))
 }
 
 fn parse_server(text: &str) -> Result<String, String> {

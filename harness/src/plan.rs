@@ -271,13 +271,11 @@ pub fn check_capabilities(schedule: &Schedule, target: Target) -> Result<()> {
 pub fn network(target: Target, asked: Option<Preset>, usual: Preset) -> Result<Option<Preset>> {
     match (target, asked) {
         (Target::Sim, asked) => Ok(Some(asked.unwrap_or(usual))),
-        (Target::Local | Target::Docker | Target::Kubernetes, None) => Ok(None),
-        (Target::Local | Target::Docker | Target::Kubernetes, Some(network)) => {
-            Err(usage(format!(
-                "--network {network} is simulated (--target sim): target {target} talks over \
+        (_, None) => Ok(None),
+        (_, Some(network)) => Err(usage(format!(
+            "--network {network} is simulated (--target sim): target {target} talks over \
              a real network, on which a schedule's `link` steps can delay messages"
-            )))
-        }
+        ))),
     }
 }
 

@@ -97,7 +97,13 @@ fn log_normal(mut nanos: Vec<i64>) -> Option<Latency> {
     };
     let ratio = at(1.0 - ONE_DEVIATION) as f64 / at(ONE_DEVIATION) as f64;
     let sigma = (50.0 * libm::log(ratio)).round() / 100.0;
-    Some(Latency::LogNormal { median: Duration::from_nanos(at(0.5)), sigma: sigma.max(0.0) })
+    Some(Latency::LogNormal { median: three_digits(at(0.5)), sigma: sigma.max(0.0) })
+}
+
+/// So many nanoseconds, as exactly as anybody measured them.
+fn three_digits(nanos: u64) -> Duration {
+    let scale = 10_u64.pow(nanos.checked_ilog10().unwrap_or(0).saturating_sub(2));
+    Duration::from_nanos((nanos + scale / 2) / scale * scale)
 }
 
 #[cfg(test)]

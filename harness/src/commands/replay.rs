@@ -45,7 +45,7 @@ pub fn replay(arguments: &ReplayArgs) -> Result<bool> {
         println!("report: {}", directory.join("report.html").display());
         return Ok(held);
     }
-    if clock(arguments.target) == original.metadata.clock {
+    if arguments.target.clock() == original.metadata.clock {
         let records: Vec<_> = std::iter::once(original).chain(records).collect();
         let summaries = reports::save_comparison(&records, &directory)?;
         tell(&records, &summaries, &directory);
@@ -60,13 +60,6 @@ pub fn replay(arguments: &ReplayArgs) -> Result<bool> {
 fn foretells(target: Target, original: &RunRecord, protocol: &Entry) -> bool {
     let was_real = original.metadata.clock == Clock::Wall;
     target == Target::Sim && was_real && protocol.name == original.metadata.protocol
-}
-
-const fn clock(target: Target) -> Clock {
-    match target {
-        Target::Sim => Clock::Virtual,
-        Target::Local | Target::Docker | Target::Kubernetes => Clock::Wall,
-    }
 }
 
 fn plan(arguments: &ReplayArgs, original: &RunRecord, protocol: &Entry) -> Result<Plan> {

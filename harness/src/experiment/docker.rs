@@ -4,15 +4,16 @@ use std::{path::Path, process};
 
 use anyhow::{Context as _, Result};
 use deploy::{
-    Site as _, Wanted,
+    Wanted,
     docker::{self, DockerSite, DockerSpec, Engine},
 };
 
-use super::{Raw, host, load::Clients, real};
+use super::{
+    Raw, host,
+    load::{CLIENTS, Clients},
+    real,
+};
 use crate::{interrupt::Interrupts, plan::Plan, registry::Entry, usage::usage};
-
-/// What the container with the clients is called.
-const CLIENTS: &str = "clients";
 
 /// Runs a plan in containers of this machine's Docker engine.
 pub fn docker(
@@ -27,13 +28,8 @@ pub fn docker(
         facts.clone_from(engine.facts());
         let spec = spec(&engine, plan, protocol, directory).await?;
         let mut site = DockerSite::create(engine, spec).await?;
-        match site.pipe(CLIENTS, &["load".to_owned()]).await {
-            Ok(pipe) => Ok((site, Clients::There(pipe))),
-            Err(error) => {
-                site.clear().await?;
-                Err(error)
-            }
-        }
+        let pipe = site.pipe(CLIENTS, &["load".to_owned()]).await;
+        Clients::at(site, pipe).await
     };
     let raw = real::run(plan, site, directory, interrupts)?;
     Ok(Raw { facts, ..raw })

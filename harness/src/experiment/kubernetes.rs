@@ -4,11 +4,15 @@ use std::{path::Path, process};
 
 use anyhow::{Context as _, Result};
 use deploy::{
-    Site as _, Wanted,
+    Wanted,
     kubernetes::{self, Delivery, KubernetesSite, KubernetesSpec, Reach, Volumes},
 };
 
-use super::{Raw, host, load::Clients, real};
+use super::{
+    Raw, host,
+    load::{CLIENTS, Clients},
+    real,
+};
 use crate::{
     cli::{KubernetesArgs, Route},
     interrupt::Interrupts,
@@ -16,9 +20,6 @@ use crate::{
     registry::Entry,
     usage::usage,
 };
-
-/// What the pod with the clients is called.
-const CLIENTS: &str = "clients";
 
 /// Runs a plan in a namespace of its own.
 pub fn kubernetes(
@@ -33,13 +34,8 @@ pub fn kubernetes(
         facts.clone_from(reach.facts());
         let spec = spec(&reach, plan, protocol, directory).await?;
         let mut site = KubernetesSite::create(reach, spec).await?;
-        match site.pipe(CLIENTS, &["load"]).await {
-            Ok(pipe) => Ok((site, Clients::There(pipe))),
-            Err(error) => {
-                site.clear().await?;
-                Err(error)
-            }
-        }
+        let pipe = site.pipe(CLIENTS, &["load"]).await;
+        Clients::at(site, pipe).await
     };
     let raw = real::run(plan, site, directory, interrupts)?;
     Ok(Raw { facts, ..raw })

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use anyhow::{Context as _, Result};
 use bytes::BytesMut;
 use consensus_core::{NodeId, Time, history::Operation};
-use deploy::Pipe;
+use deploy::{Pipe, Site};
 use faults::schedule;
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,9 @@ pub use serve::serve;
 /// How much longer than its deadline an operation may be waited for at the end.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// What a container or pod with the clients is called.
+pub const CLIENTS: &str = "clients";
+
 /// Stands for the gateway where a replica is expected.
 const GATEWAY: NodeId = NodeId(u64::MAX);
 
@@ -37,6 +40,19 @@ pub enum Clients {
     Here,
     /// In a process that waits for [orders](Order) at the other end.
     There(Pipe),
+}
+
+impl Clients {
+    /// Those that were started at a site, beside its replicas. If they could not be, nothing of it is left.
+    pub async fn at<S: Site>(mut site: S, pipe: Result<Pipe>) -> Result<(S, Self)> {
+        match pipe {
+            Ok(pipe) => Ok((site, Self::There(pipe))),
+            Err(error) => {
+                site.clear().await?;
+                Err(error)
+            }
+        }
+    }
 }
 
 /// What the clients are told, each a line of JSON for those in another process.

@@ -25,7 +25,7 @@ use consensus_core::{
 };
 use deploy::Crossings;
 use faults::Resolved;
-use reports::{Clock, Counters, ElectionTiming, FaultBand, Metadata, RunRecord, Setting};
+use reports::{Counters, ElectionTiming, FaultBand, Metadata, RunRecord, Setting};
 
 use crate::{cli::Target, plan::Plan, registry::Entry};
 
@@ -145,10 +145,7 @@ pub fn assemble(plan: &Plan, protocol: &Entry, origin: Origin, raw: Raw) -> Resu
             protocol: protocol.name.to_owned(),
             title: protocol.title.to_owned(),
             target: plan.target.to_string(),
-            clock: match plan.target {
-                Target::Sim => Clock::Virtual,
-                Target::Local | Target::Docker | Target::Kubernetes => Clock::Wall,
-            },
+            clock: plan.target.clock(),
             schedule: plan.schedule.name.clone(),
             schedule_digest: raw.resolved.digest.clone(),
             seed: plan.seed,
@@ -219,9 +216,7 @@ fn settings(plan: &Plan) -> Vec<Setting> {
         ("client timeout", format!("{:?}", load.timeout)),
         match plan.target {
             Target::Sim => ("storage", "simulated disk".to_owned()),
-            Target::Local | Target::Docker | Target::Kubernetes => {
-                ("storage", plan.storage.to_string())
-            }
+            _ => ("storage", plan.storage.to_string()),
         },
     ];
     rows.extend(more.map(|(name, value)| row((name.to_owned(), value))));
