@@ -87,6 +87,21 @@ fn whoever_cannot_be_held_down_is_struck_again_and_the_record_tells_how_long_it_
 }
 
 #[test]
+fn who_is_brought_down_as_soon_as_it_is_back_is_away_for_as_long_as_written() {
+    let run = toy::run(
+        &schedule(
+            "[[step]]\nid = \"one\"\nat = { after = \"start\" }\nfor = \"1s\"\nfault = { kind = \"crash\", target = \"node 2\" }\n\
+             [[step]]\nid = \"two\"\nat = { after = \"one.done\" }\nfor = \"1s\"\nfault = { kind = \"delete\", target = \"node 2\" }",
+        ),
+        1,
+    );
+    // That it came up is heard when it is down again.
+    let ended: Vec<_> = run.trials().iter().map(|trial| trial.ended).collect();
+    assert_eq!(ended, [Some(Duration::from_secs(1)), Some(Duration::from_secs(2))]);
+    assert!(run.is_healed());
+}
+
+#[test]
 fn a_crash_begins_and_ends_on_time_and_the_run_settles() {
     let schedule = schedule(
         "[[step]]\nat = { after = \"start\", plus = \"2s\" }\nfor = \"3s\"\nfault = { kind = \"crash\", target = \"node 4\" }",

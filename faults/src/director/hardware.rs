@@ -36,10 +36,8 @@ impl Director {
     /// A replica ended: if its disk made it, it stays down for as long as its disk is that bad.
     pub(super) fn fell(&mut self, node: NodeId) {
         let failing = |(key, fault): (TrialKey, &Fault)| fault.kind().fails_disk().then_some(key);
-        let trial = self.faults_at(node).find_map(failing);
-        if let Some(trial) = trial {
-            self.holds.fell(trial, node);
-        }
+        let because = self.faults_at(node).find_map(failing);
+        self.holds.fell(node, because);
     }
 
     /// The faults in force at this replica, in the order in which they began; at a healed core none is.

@@ -90,14 +90,15 @@ impl Holds {
         said(frozen, Effect::Resume).chain(bring_down).collect()
     }
 
-    /// Takes note that a replica ended, unless it was brought down: a trial made it end by itself,
-    /// and keeps it down.
-    pub fn fell(&mut self, trial: TrialKey, node: NodeId) {
-        if let Some(node) = self.nodes.get_mut(&node).filter(|node| node.runs()) {
+    /// Takes note that a replica ended: perhaps by itself, because of a trial that now keeps it down.
+    pub fn fell(&mut self, node: NodeId, because: Option<TrialKey>) {
+        let Some(node) = self.nodes.get_mut(&node).filter(|node| node.runs()) else { return };
+        // Whoever was back is not: what is heard of it late may be older than what brought it down.
+        node.back = None;
+        if let Some(trial) = because {
             node.down_for.insert(trial);
             node.down = true;
             node.frozen = false;
-            node.back = None;
         }
     }
 

@@ -276,15 +276,17 @@ impl Director {
         }
     }
 
-    /// What is due first; among what is due at the same time, ends come before beginnings.
+    /// What is due first. What begins, begins now, however long it waited: after all that is due at the
+    /// faults in force, or a replay, which knows only when it began, would do it in another order.
     fn next_deed(&self, now: Time, blocked: &BTreeSet<usize>) -> Option<Deed> {
+        let is_due = |(at, _): &(Time, Deed)| *at <= now;
         let begins = self.steps.iter().enumerate().filter_map(|(step, progress)| {
             let State::Due { planned, .. } = progress.state else { return None };
             (!blocked.contains(&step)).then_some((planned, Deed::Begin(step)))
         });
-        let all = self.running.iter().flat_map(Running::deeds).chain(begins);
-        let all = all.chain(self.next_replay().map(|at| (at, Deed::Replay)));
-        all.filter(|(at, _)| *at <= now).min().map(|(_, deed)| deed)
+        let begins = begins.chain(self.next_replay().map(|at| (at, Deed::Replay)));
+        let in_force = self.running.iter().flat_map(Running::deeds).filter(is_due).min();
+        in_force.or_else(|| begins.filter(is_due).min()).map(|(_, deed)| deed)
     }
 
     /// When the next trial of the script begins.
