@@ -191,7 +191,9 @@ pub(super) fn ended(pod: Option<&Pod>, uid: &str, restarts: i32) -> Option<Strin
         return Some(describe(&how));
     }
     let last = terminated(&container.last_state).filter(|_| container.restart_count > restarts);
-    last.map(|how| describe(&how))
+    // A kubelet may clear a container away before it has told how that ended.
+    let forgotten = || (!runs(pod)).then(|| "its container is gone".to_owned());
+    last.map(|how| describe(&how)).or_else(forgotten)
 }
 
 fn describe(how: &ContainerStateTerminated) -> String {

@@ -44,3 +44,8 @@ pub fn now_rfc3339() -> String {
 pub fn stamp() -> String {
     Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string()
 }
+
+/// The wall clock in UTC, for lines that appear as something happens.
+pub fn time_of_day() -> String {
+    Timestamp::now().strftime("%H:%M:%S").to_string()
+}

@@ -30,7 +30,7 @@ use reports::{Counters, ElectionTiming, FaultBand, Metadata, RunRecord, Setting}
 use crate::{cli::Target, plan::Plan, registry::Entry};
 
 pub use docker::{docker, reach};
-pub use host::stamp;
+pub use host::{stamp, time_of_day};
 pub use kubernetes::{delivery, kubernetes, reach as reach_kubernetes};
 pub use load::serve as load;
 pub use local::local;

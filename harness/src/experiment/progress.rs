@@ -81,11 +81,12 @@ impl Progress {
             open.resigned.get_or_insert(observed.at);
         }
         let Event::Elected { epoch } = observed.event else { return };
-        if self.leader.is_none_or(|(_, known)| known < epoch) {
-            self.leader = Some((observed.node, epoch));
-            if let Some(open) = self.open.as_mut().filter(|open| open.at <= observed.at) {
-                open.successor.get_or_insert((observed.node, observed.at));
-            }
+        // That somebody leads may be known from elsewhere by now; when it was elected is not.
+        self.leads(observed.node, epoch);
+        if let Some(open) = self.open.as_mut().filter(|open| open.at <= observed.at)
+            && open.leader.is_none_or(|(_, known)| known < epoch)
+        {
+            open.successor.get_or_insert((observed.node, observed.at));
         }
     }
 
@@ -143,11 +144,11 @@ impl Progress {
             None => "no leader is known".to_owned(),
         };
         let after = |at: Time| at.since(open.at).as_millis();
-        let successor = match (open.successor, open.resigned, open.leader) {
-            (Some((node, at)), ..) => format!("new leader node {node} after {} ms", after(at)),
-            (None, Some(at), _) => format!("it steps down after {} ms, nobody leads", after(at)),
-            (None, None, Some((node, _))) => format!("node {node} still leads"),
-            (None, None, None) => "nobody is elected".to_owned(),
+        let successor = match (open.successor, open.resigned) {
+            (Some((node, at)), _) => format!("new leader node {node} after {} ms", after(at)),
+            (None, Some(at)) => format!("it steps down after {} ms, nobody leads", after(at)),
+            // Whoever leads on may be dead by now.
+            (None, None) => "no new leader".to_owned(),
         };
         let served = match open.served {
             Some(at) => format!("; client served again after {} ms", after(at)),

@@ -129,10 +129,10 @@ impl Told {
     /// Tells of what has changed.
     fn change(&mut self, now: BTreeMap<(String, String), String>) {
         for ((run, part), told) in now.iter().filter(|(who, told)| self.0.get(*who) != Some(told)) {
-            println!("{} {run} {part} {told}", experiment::stamp());
+            println!("{} {run} {part} {told}", experiment::time_of_day());
         }
         for (run, part) in self.0.keys().filter(|who| !now.contains_key(who)) {
-            println!("{} {run} {part} is gone", experiment::stamp());
+            println!("{} {run} {part} is gone", experiment::time_of_day());
         }
         self.0 = now;
     }
