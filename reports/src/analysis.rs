@@ -79,7 +79,7 @@ impl<'a> Group<'a> {
 }
 
 /// Groups runs by protocol, target, settings, storage and network, in the order of their first appearance.
-pub(crate) fn grouped(records: &[RunRecord]) -> Vec<Group<'_>> {
+pub(crate) fn grouped<'a>(records: &[&'a RunRecord]) -> Vec<Group<'a>> {
     let same = |a: &RunRecord, b: &RunRecord| {
         a.metadata.protocol == b.metadata.protocol
             && a.metadata.target == b.metadata.target
@@ -88,7 +88,7 @@ pub(crate) fn grouped(records: &[RunRecord]) -> Vec<Group<'_>> {
             && a.settings == b.settings
     };
     let mut groups: Vec<Group<'_>> = Vec::new();
-    for record in records {
+    for &record in records {
         let held = groups.iter_mut().find(|group| same(group.shown().record, record));
         if let Some(group) = held {
             group.runs.push(Analysis::of(record));
@@ -104,4 +104,18 @@ pub(crate) fn grouped(records: &[RunRecord]) -> Vec<Group<'_>> {
         groups.push(Group { label, number: groups.len(), runs: vec![Analysis::of(record)] });
     }
     groups
+}
+
+/// The runs on each target, in the order of their first appearance: what was measured on one shares no
+/// chart and no median with what was measured on another, least of all virtual with wall-clock time.
+pub(crate) fn by_target(records: &[RunRecord]) -> Vec<Vec<&RunRecord>> {
+    let mut targets: Vec<Vec<&RunRecord>> = Vec::new();
+    for record in records {
+        let target = &record.metadata.target;
+        match targets.iter_mut().find(|runs| runs[0].metadata.target == *target) {
+            Some(runs) => runs.push(record),
+            None => targets.push(vec![record]),
+        }
+    }
+    targets
 }

@@ -9,6 +9,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
+    analysis,
     error::ReportError,
     forecast::{Forecast, Sides},
     html,
@@ -75,7 +76,8 @@ pub fn report(record: &RunRecord, directory: &Path) -> Result<Summary, ReportErr
 }
 
 /// Writes a comparison of these runs into a directory: `summary.json` with one element for each
-/// run, the plots on common axes, and `report.html`. The runs' own directories are not touched.
+/// run, the plots on common axes (in a folder for each target, if there are several), and
+/// `report.html`. The runs' own directories are not touched.
 ///
 /// # Errors
 ///
@@ -88,7 +90,15 @@ pub fn save_comparison(
     create(directory)?;
     let summaries: Vec<Summary> = records.iter().map(Summary::of).collect();
     write_json(&directory.join(SUMMARY), &summaries)?;
-    write_plots(directory, &plots::of_comparison(records)?)?;
+    let targets = analysis::by_target(records);
+    for runs in &targets {
+        let place = match targets.len() {
+            1 => directory.to_owned(),
+            _ => directory.join(&runs[0].metadata.target),
+        };
+        create(&place)?;
+        write_plots(&place, &plots::of_comparison(runs)?)?;
+    }
     write_text(&directory.join(REPORT), &page)?;
     Ok(summaries)
 }

@@ -37,16 +37,6 @@ pub enum ReportError {
     /// A run that fails its verdict gives no figures.
     #[error("a verdict of the run on {0} is violated: it gives no figures")]
     Violated(String),
-    /// Virtual and wall-clock numbers must not share a chart.
-    #[error("run 1 was measured in {first}, run {number} in {other}: they must not share a chart")]
-    MixedClocks {
-        /// The first run's clock.
-        first: crate::record::Clock,
-        /// The first run that differs, from 1.
-        number: usize,
-        /// Its clock.
-        other: crate::record::Clock,
-    },
 }
 
 impl ReportError {

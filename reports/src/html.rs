@@ -11,8 +11,11 @@ mod page;
 mod recovery;
 mod run;
 mod tables;
+mod targets;
 
-use crate::{error::ReportError, forecast::Forecast, record::RunRecord, recovery::Recovery};
+use crate::{
+    analysis, error::ReportError, forecast::Forecast, record::RunRecord, recovery::Recovery,
+};
 
 /// The report of one run. If a verdict is violated, it shows what contradicts what, and the
 /// timeline, in place of all performance.
@@ -24,14 +27,17 @@ pub fn render_run(record: &RunRecord) -> Result<String, ReportError> {
     run::render(record)
 }
 
-/// The report of several runs on common axes.
+/// The report of several runs: on common axes, those of each target by themselves.
 ///
 /// # Errors
 ///
-/// If there are fewer than two runs, if they mix virtual and wall-clock time, or if a plot cannot
-/// be drawn.
+/// If there are fewer than two runs, or if a plot cannot be drawn.
 pub fn render_comparison(records: &[RunRecord]) -> Result<String, ReportError> {
-    comparison::render(records)
+    match analysis::by_target(records).as_slice() {
+        [] => Err(ReportError::TooFewRuns(0)),
+        [runs] => comparison::render(runs),
+        targets => targets::render(targets),
+    }
 }
 
 /// The page that holds a real run against its simulations.

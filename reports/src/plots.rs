@@ -55,12 +55,12 @@ pub fn of_run(record: &RunRecord) -> Result<Vec<Plot>, ReportError> {
     })
 }
 
-/// The plots of a comparison, on common axes. Runs whose verdict is violated are left out.
+/// The plots of a comparison on one target, on common axes. Runs whose verdict is violated are left out.
 ///
 /// # Errors
 ///
 /// If a plot cannot be drawn.
-pub fn of_comparison(records: &[RunRecord]) -> Result<Vec<Plot>, ReportError> {
+pub fn of_comparison(records: &[&RunRecord]) -> Result<Vec<Plot>, ReportError> {
     let mut groups = analysis::grouped(records);
     for group in &mut groups {
         group.runs.retain(|run| run.record.may_be_measured());

@@ -6,18 +6,21 @@ use crate::{summary::Summary, verdicts::Standing};
 const COLUMNS: usize = 4;
 
 /// One line for each number, plain text, with a column for each run; of many runs, with a column
-/// for each protocol, which holds the medians of its runs.
+/// for each protocol on each target, which holds the medians of its runs.
 pub fn summary_table(summaries: &[Summary]) -> String {
     match summaries.len() {
         0..=COLUMNS => of_columns(&summaries.iter().map(|run| vec![run]).collect::<Vec<_>>()),
-        _ => of_columns(&by_protocol(summaries)),
+        _ => of_columns(&by_side(summaries)),
     }
 }
 
-fn by_protocol(summaries: &[Summary]) -> Vec<Vec<&Summary>> {
+fn by_side(summaries: &[Summary]) -> Vec<Vec<&Summary>> {
     let mut columns: Vec<Vec<&Summary>> = Vec::new();
     for run in summaries {
-        match columns.iter_mut().find(|column| column[0].protocol == run.protocol) {
+        let is_its = |column: &&mut Vec<&Summary>| {
+            column[0].protocol == run.protocol && column[0].target == run.target
+        };
+        match columns.iter_mut().find(is_its) {
             Some(column) => column.push(run),
             None => columns.push(vec![run]),
         }
@@ -28,7 +31,11 @@ fn by_protocol(summaries: &[Summary]) -> Vec<Vec<&Summary>> {
 fn of_columns(columns: &[Vec<&Summary>]) -> String {
     let rows: Vec<(&str, Vec<String>)> = ROWS
         .iter()
-        .filter(|&&(name, _)| name != RUNS || columns.iter().any(|column| column.len() > 1))
+        .filter(|&&(name, _)| match name {
+            RUNS => columns.iter().any(|column| column.len() > 1),
+            TARGET => columns.iter().any(|column| column[0].target != columns[0][0].target),
+            _ => true,
+        })
         .map(|(name, of)| (*name, columns.iter().map(|column| of.cell(column)).collect()))
         .collect();
     let names = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
@@ -47,6 +54,9 @@ fn of_columns(columns: &[Vec<&Summary>]) -> String {
 
 /// The line that says how many runs a column stands for.
 const RUNS: &str = "medians of";
+
+/// The line that says where the runs of a column were.
+const TARGET: &str = "target";
 
 /// What a line says of the runs of one column.
 enum Of {
@@ -71,8 +81,9 @@ impl Of {
     }
 }
 
-const ROWS: [(&str, Of); 18] = [
+const ROWS: [(&str, Of); 19] = [
     ("", Of::All(|runs| runs[0].title.clone())),
+    (TARGET, Of::All(|runs| runs[0].target.clone())),
     (RUNS, Of::All(|runs| format!("{} runs", runs.len()))),
     ("verdict", Of::All(verdict)),
     ("expectations", Of::All(expectations)),

@@ -249,20 +249,44 @@ fn a_violated_run_enters_no_comparison() {
     assert!(page.contains("raft, seed 3: what contradicts what"));
     assert!(!page.contains("One run on each side"));
     assert_well_formed(&page);
-    for plot in plots::of_comparison(&records).unwrap() {
+    for plot in plots::of_comparison(&records.iter().collect::<Vec<_>>()).unwrap() {
         assert!(!plot.svg.contains("raft"), "{} shows the violated run", plot.name);
     }
     let both = [broken(), broken()];
-    assert!(plots::of_comparison(&both).unwrap().is_empty());
+    assert!(plots::of_comparison(&[&both[0], &both[1]]).unwrap().is_empty());
     assert_well_formed(&render_comparison(&both).unwrap());
 }
 
 #[test]
-fn virtual_and_wall_clock_times_are_not_mixed() {
-    let mut simulated = Story { trials: 1, ..Story::new("raft", 1) }.record();
-    simulated.metadata.clock = Clock::Virtual;
-    let records = [Story { trials: 1, ..Story::new("raft", 1) }.record(), simulated];
-    let error = render_comparison(&records).unwrap_err();
-    assert!(matches!(error, ReportError::MixedClocks { number: 2, .. }), "{error}");
-    assert!(matches!(render_comparison(&records[..1]), Err(ReportError::TooFewRuns(1))));
+fn each_target_has_charts_of_its_own_beside_what_the_simulator_foretold() {
+    let on = |protocol, target: &str, clock| {
+        let mut record = Story { trials: 5, ..Story::new(protocol, 1) }.record();
+        record.metadata.target = target.into();
+        record.metadata.clock = clock;
+        record
+    };
+    let both = |target, clock| ["raft", "multipaxos"].map(|protocol| on(protocol, target, clock));
+    let mut records = [both("docker", Clock::Wall), both("sim", Clock::Virtual)].concat();
+    let page = render_comparison(&records).unwrap();
+    assert_self_contained(&page);
+    assert_well_formed(&page);
+    for shown in ["<h2>On docker", "<h2>On sim", "All runs met the same schedule", "foretold"] {
+        assert!(page.contains(shown), "{shown} is missing");
+    }
+    assert_eq!(page.matches("<figure class=\"election-time-cdf\">").count(), 2);
+    // Nothing is foretold where nothing was simulated.
+    let measured = [both("docker", Clock::Wall), both("local", Clock::Wall)].concat();
+    assert!(!render_comparison(&measured).unwrap().contains("foretold"));
+    records[3].metadata.schedule_digest = "other".into();
+    records[0].verdicts.linearizable = broken().verdicts.linearizable;
+    let page = render_comparison(&records).unwrap();
+    assert_well_formed(&page);
+    assert!(page.contains("The schedules differ") && page.contains("what contradicts what"));
+}
+
+#[test]
+fn one_run_alone_is_no_comparison() {
+    let record = Story { trials: 1, ..Story::new("raft", 1) }.record();
+    assert!(matches!(render_comparison(&[record]), Err(ReportError::TooFewRuns(1))));
+    assert!(matches!(render_comparison(&[]), Err(ReportError::TooFewRuns(0))));
 }

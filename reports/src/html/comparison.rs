@@ -1,4 +1,4 @@
-//! The report of several runs, side by side.
+//! The report of several runs on one target, side by side.
 
 use super::{
     counterexample, definitions, escape, likeness, numbers,
@@ -20,15 +20,8 @@ use crate::{
 /// The most runs that are shown one by one.
 const FEW: usize = 4;
 
-pub(super) fn render(records: &[RunRecord]) -> Result<String, ReportError> {
+pub(super) fn render(records: &[&RunRecord]) -> Result<String, ReportError> {
     let [first, .., _] = records else { return Err(ReportError::TooFewRuns(records.len())) };
-    let clock = first.metadata.clock;
-    let other = records.iter().zip(1..).find(|(record, _)| record.metadata.clock != clock);
-    if let Some((record, number)) = other {
-        let other = record.metadata.clock;
-        return Err(ReportError::MixedClocks { first: clock, number, other });
-    }
-
     let (sound, broken): (Vec<&RunRecord>, Vec<&RunRecord>) =
         records.iter().partition(|record| record.may_be_measured());
     let all = analysis::grouped(records);
@@ -39,13 +32,7 @@ pub(super) fn render(records: &[RunRecord]) -> Result<String, ReportError> {
     let mut body =
         header(&title, first, records) + &likeness::warnings(records, &all) + &verdicts(&all);
     for record in broken {
-        let heading = format!(
-            "{}, seed {}: what contradicts what",
-            record.metadata.name(),
-            record.metadata.seed
-        );
-        let timeline = figures(&plots::of_run(record)?);
-        body.push_str(&section(&heading, &(counterexample::all(record) + &timeline)));
+        body.push_str(&contradictions(record)?);
     }
     if !sound.is_empty() {
         let measured: Vec<Group<'_>> = all.into_iter().filter_map(measurable).collect();
@@ -72,8 +59,16 @@ pub(super) fn render(records: &[RunRecord]) -> Result<String, ReportError> {
     Ok(page(&format!("{title} compared"), &body))
 }
 
+/// What contradicts what in a run whose verdict is violated.
+pub(super) fn contradictions(record: &RunRecord) -> Result<String, ReportError> {
+    let meta = &record.metadata;
+    let heading = format!("{}, seed {}: what contradicts what", meta.name(), meta.seed);
+    let timeline = figures(&plots::of_run(record)?);
+    Ok(section(&heading, &(counterexample::all(record) + &timeline)))
+}
+
 /// A group without the runs whose verdict is violated; nothing if none is left.
-fn measurable(mut group: Group<'_>) -> Option<Group<'_>> {
+pub(super) fn measurable(mut group: Group<'_>) -> Option<Group<'_>> {
     group.runs.retain(|run| run.record.may_be_measured());
     (!group.runs.is_empty()).then_some(group)
 }
@@ -92,7 +87,7 @@ fn trials(group: &Group<'_>) -> String {
     group.runs.iter().map(of_run).collect()
 }
 
-fn header(title: &str, first: &RunRecord, records: &[RunRecord]) -> String {
+fn header(title: &str, first: &RunRecord, records: &[&RunRecord]) -> String {
     let meta = &first.metadata;
     format!(
         "<header>\n<p class=\"kicker\">Comparison</p>\n<h1>{}, under {}</h1>\n\
@@ -114,7 +109,7 @@ pub(super) fn name(group: &Group<'_>) -> String {
 }
 
 /// A row of verdicts for each run; of many runs, for each side.
-fn verdicts(groups: &[Group<'_>]) -> String {
+pub(super) fn verdicts(groups: &[Group<'_>]) -> String {
     let runs: usize = groups.iter().map(|group| group.runs.len()).sum();
     let mut rows = Vec::new();
     for group in groups {
@@ -193,7 +188,7 @@ fn client_latency(run: &analysis::Analysis<'_>) -> Vec<f64> {
 }
 
 /// The first side against each other side.
-fn differences(groups: &[Group<'_>]) -> String {
+pub(super) fn differences(groups: &[Group<'_>]) -> String {
     let Some((first, others)) = groups.split_first() else { return String::new() };
     let mut html = String::new();
     for other in others {

@@ -18,7 +18,7 @@ const FACTS: [(&str, Fact); 6] = [
 ];
 
 /// Banners that say what keeps these runs from being comparable, if anything does.
-pub(super) fn warnings(records: &[RunRecord], groups: &[Group<'_>]) -> String {
+pub(super) fn warnings(records: &[&RunRecord], groups: &[Group<'_>]) -> String {
     let mut unlike: Vec<String> = Vec::new();
     unlike.extend(FACTS.iter().filter_map(|(name, of)| differing(name, records, |r| Some(of(r)))));
     let hosts = records.iter().flat_map(|record| record.metadata.host.keys());
@@ -52,10 +52,19 @@ pub(super) fn warnings(records: &[RunRecord], groups: &[Group<'_>]) -> String {
     html
 }
 
+/// Whether all of these runs met the same schedule, wherever they were.
+pub(super) fn schedules(records: &[&RunRecord]) -> String {
+    let (class, words) = match digests(records) {
+        None => ("ok", "All runs met the same schedule, by its digest.".to_owned()),
+        Some(unlike) => ("note", unlike),
+    };
+    format!("<div class=\"banner {class}\"><strong>{}</strong></div>\n", escape(&words))
+}
+
 /// Says what values a fact has, if they are not all one.
 fn differing(
     name: &str,
-    records: &[RunRecord],
+    records: &[&RunRecord],
     of: impl Fn(&RunRecord) -> Option<String>,
 ) -> Option<String> {
     let mut values: Vec<String> = Vec::new();
@@ -85,7 +94,7 @@ fn seeds(groups: &[Group<'_>]) -> Option<String> {
 }
 
 /// Says under which seeds the runs met different schedules.
-fn digests(records: &[RunRecord]) -> Option<String> {
+fn digests(records: &[&RunRecord]) -> Option<String> {
     let mut digests: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
     for record in records {
         let of_seed = digests.entry(record.metadata.seed).or_default();
