@@ -8,6 +8,7 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Write as _},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender},
     thread::{self, JoinHandle},
@@ -220,8 +221,10 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
+    /// Goes on after the last whole line: over the next one, an earlier life was killed.
     pub(crate) fn open(path: PathBuf) -> Result<Self, StorageError> {
-        match File::options().append(true).create(true).open(&path) {
+        let opened = File::options().read(true).append(true).create(true).open(&path);
+        match opened.and_then(|file| cut_torn_end(&file).map(|()| file)) {
             Ok(file) => Ok(Self { path, file: BufWriter::with_capacity(64 << 10, file) }),
             Err(error) => Err(failed(&path, error)),
         }
@@ -237,6 +240,22 @@ impl Lines {
     pub(crate) fn flush(&mut self) -> Result<(), StorageError> {
         self.file.flush().map_err(|error| failed(&self.path, error))
     }
+}
+
+/// Cuts off what follows the last end of a line.
+fn cut_torn_end(file: &File) -> io::Result<()> {
+    let mut chunk = [0; 4 << 10];
+    let mut end = file.metadata()?.len();
+    while end > 0 {
+        let begin = end.saturating_sub(chunk.len() as u64);
+        let part = &mut chunk[..(end - begin) as usize];
+        file.read_exact_at(part, begin)?;
+        if let Some(last) = part.iter().rposition(|&byte| byte == b'\n') {
+            return file.set_len(begin + last as u64 + 1);
+        }
+        end = begin;
+    }
+    file.set_len(0)
 }
 
 fn failed(path: &Path, source: io::Error) -> StorageError {
@@ -280,6 +299,26 @@ mod tests {
         }
         assert_eq!(read(place.path().join("events.jsonl")), [event(1), event(2)]);
         assert!(place.path().join("applied-2.jsonl").exists());
+    }
+
+    #[test]
+    fn a_line_over_which_a_life_was_killed_is_not_gone_on_with() {
+        let place = tempfile::tempdir().unwrap();
+        for torn in [1, 5_000] {
+            let path = place.path().join(format!("{torn}.jsonl"));
+            for life in 1..=2 {
+                let mut lines = Lines::open(path.clone()).unwrap();
+                lines.line(&life).unwrap();
+                lines.flush().unwrap();
+                let mut file = File::options().append(true).open(&path).unwrap();
+                file.write_all(&vec![b'{'; torn]).unwrap();
+            }
+            drop(Lines::open(path.clone()).unwrap());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n2\n");
+            std::fs::write(&path, "{").unwrap();
+            drop(Lines::open(path.clone()).unwrap());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
+        }
     }
 
     #[test]
