@@ -35,7 +35,8 @@ pub enum Errand {
     Freeze,
     /// To let it go on with SIGCONT.
     Thaw,
-    /// To freeze it, hand over what it wrote down, and kill it.
+    /// To freeze it, and hand over what it wrote down. It is killed once that has come over: with the
+    /// replica, whoever is in its container ends, and what is on its way from there is lost.
     Seize(Wanted),
     /// To hand over what a replica wrote down that runs no more.
     Fetch(Wanted),
@@ -60,10 +61,8 @@ pub fn carry_out(errand: Errand, data: &Path, mut output: impl Write) -> Result<
             say(now(), &mut output)
         }
         Errand::Seize(wanted) => {
-            let replica = replica()?;
-            send(replica, Signal::SIGSTOP)?;
-            pack(now(), data, wanted, &mut output)?;
-            send(replica, Signal::SIGKILL)
+            send(replica()?, Signal::SIGSTOP)?;
+            pack(now(), data, wanted, &mut output)
         }
         Errand::Fetch(wanted) => pack(now(), data, wanted, &mut output),
         Errand::Clock => say(now(), &mut output),

@@ -51,6 +51,7 @@ impl Keeper {
         };
         let sent = Sent::now();
         let moment = fetch(pods, pod, Errand::Seize(self.wanted), &directory).await?;
+        exec::send(pods, pod, Errand::Kill).await?;
         Ok(sent.moment(moment).unwrap_or_else(Instant::now))
     }
 

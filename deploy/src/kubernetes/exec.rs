@@ -90,11 +90,7 @@ pub(super) async fn receive(
     let (copied, _) =
         tokio::join!(tokio::io::copy(&mut output, into), errors.read_to_end(&mut complaints),);
     copied.context("what it hands over is lost")?;
-    // Whoever kills the replica in the end ends with it; whether all came over, the archive says.
-    match errand {
-        Errand::Seize(_) => Ok(()),
-        _ => succeed(&mut process, &String::from_utf8_lossy(&complaints)).await,
-    }
+    succeed(&mut process, &String::from_utf8_lossy(&complaints)).await
 }
 
 async fn start(pods: &Api<Pod>, pod: &str, errand: Errand) -> Result<AttachedProcess> {
