@@ -129,6 +129,21 @@ fn a_crash_begins_and_ends_on_time_and_the_run_settles() {
 }
 
 #[test]
+fn what_waited_begins_after_what_is_due_at_the_faults_in_force() {
+    let schedule = schedule(
+        "[[step]]\nat = { after = \"start\" }\nfor = \"1s\"\nfault = { kind = \"crash\", target = \"leader\" }\n\
+         [[step]]\nat = { after = \"start\" }\nfor = \"2s\"\nfault = { kind = \"slow\", target = \"node 1\", share = 0.5, period = \"1s\" }",
+    );
+    let mut director = Director::new(&schedule, 1, &toy::members(5));
+    director.observe(ms(0), Observation::Ready);
+    assert_eq!(effects(director.poll(ms(0))), [Effect::Pause(nodes(&[1]))]);
+    elected(&mut director, ms(500), 2, 1);
+    // The crash was due first; but a replay knows only that it began now.
+    let both = [Effect::Resume(nodes(&[1])), Effect::Crash(nodes(&[2]))];
+    assert_eq!(effects(director.poll(ms(500))), both);
+}
+
+#[test]
 fn a_leader_is_waited_for_and_the_newest_one_is_hit() {
     let schedule = schedule(
         "[[step]]\nat = { after = \"start\" }\nfor = \"1s\"\nfault = { kind = \"crash\", target = \"leader\" }",

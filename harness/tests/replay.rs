@@ -53,6 +53,14 @@ fn a_real_run_is_foretold_with_its_own_load_and_parameters() {
     assert!(whole.iter().any(|row| row[0] == "commit latency in the leader, p50"), "{forecast}");
     let report = fs::read_to_string(foretold.join("report.html")).unwrap();
     assert!(report.contains("measured") && report.contains("simulated"));
+
+    // Another protocol's simulation stands beside the real run, in charts of its own.
+    let other = place.path().join("other");
+    let ask = ["replay", &real, "--protocol", "multipaxos", "--out", other.to_str().unwrap()];
+    let output = harness(&ask);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", said(&output));
+    let report = fs::read_to_string(other.join("report.html")).unwrap();
+    assert!(report.contains("<h2>On local") && report.contains("<h2>On sim"));
 }
 
 #[test]

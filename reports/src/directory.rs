@@ -94,7 +94,7 @@ pub fn save_comparison(
     for runs in &targets {
         let place = match targets.len() {
             1 => directory.to_owned(),
-            _ => directory.join(&runs[0].metadata.target),
+            _ => directory.join(folder(&runs[0].metadata.target)),
         };
         create(&place)?;
         write_plots(&place, &plots::of_comparison(runs)?)?;
@@ -223,6 +223,11 @@ fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, ReportError> {
 }
 
 /// Writes the plots, and removes those of an earlier report that this one does not have.
+/// A target's name as a folder's: a record says what it likes, and leads out of no directory.
+fn folder(target: &str) -> String {
+    target.replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+}
+
 fn write_plots(directory: &Path, plots: &[Plot]) -> Result<(), ReportError> {
     let directory = directory.join("plots");
     create(&directory)?;

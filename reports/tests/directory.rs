@@ -51,6 +51,31 @@ fn a_report_made_again_has_no_plots_of_the_one_before() {
 }
 
 #[test]
+fn a_comparison_of_several_targets_has_plots_of_each_and_stays_in_its_directory() {
+    let place = tempfile::tempdir().unwrap();
+    let on = |protocol, target: &str| {
+        let mut record = Story { trials: 1, ..Story::new(protocol, 1) }.record();
+        record.metadata.target = target.into();
+        record
+    };
+    let records = [on("raft", "local"), on("multipaxos", "local"), on("raft", "../out")];
+    let directory = place.path().join("compared");
+    let summaries = save_comparison(&records, &directory).unwrap();
+    for plots in ["local/plots", "---out/plots"] {
+        assert!(directory.join(plots).join("latency-over-time.svg").exists(), "{plots}");
+    }
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
+    // Each target's runs are medians of their own, and the table says whose.
+    let table = reports::summary_table(&[summaries.clone(), summaries].concat());
+    let line = |name: &str| table.lines().find(|line| line.trim().starts_with(name)).unwrap();
+    assert_eq!(
+        line("target").split_whitespace().skip(1).collect::<Vec<_>>(),
+        ["local", "local", "../out"]
+    );
+    assert_eq!(line("medians of").matches("2 runs").count(), 3);
+}
+
+#[test]
 fn a_damaged_file_is_named_with_its_line() {
     let directory = tempfile::tempdir().unwrap();
     save(&Story { trials: 1, ..Story::new("raft", 1) }.record(), directory.path()).unwrap();

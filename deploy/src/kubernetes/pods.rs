@@ -218,3 +218,31 @@ pub(super) fn state(pod: &Pod) -> String {
     let words = [Some(phase.to_owned()), ready, restarted, ending, why];
     words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn pod(state: Value) -> Pod {
+        let container = json!({
+            "name": "replica", "image": "", "imageID": "", "ready": false, "restartCount": 1, "state": state,
+        });
+        let pod =
+            json!({ "metadata": { "uid": "one" }, "status": { "containerStatuses": [container] } });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    #[test]
+    fn a_container_has_ended_however_that_is_told() {
+        let end = |state, uid, restarts| ended(Some(&pod(state)), uid, restarts);
+        assert_eq!(end(json!({ "running": {} }), "one", 1), None);
+        assert_eq!(ended(None, "one", 1).unwrap(), "its pod was deleted");
+        assert_eq!(end(json!({ "running": {} }), "other", 1).unwrap(), "its pod was deleted");
+        let terminated = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
+        assert_eq!(end(terminated, "one", 1).unwrap(), "exit status: 137 (OOMKilled)");
+        let waiting = json!({ "waiting": { "reason": "ContainerCreating" } });
+        assert_eq!(end(waiting, "one", 1).unwrap(), "its container is gone");
+    }
+}

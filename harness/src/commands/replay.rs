@@ -45,14 +45,9 @@ pub fn replay(arguments: &ReplayArgs) -> Result<bool> {
         println!("report: {}", directory.join("report.html").display());
         return Ok(held);
     }
-    if arguments.target.clock() == original.metadata.clock {
-        let records: Vec<_> = std::iter::once(original).chain(records).collect();
-        let summaries = reports::save_comparison(&records, &directory)?;
-        tell(&records, &summaries, &directory);
-    } else {
-        let summaries: Vec<_> = records.iter().map(Summary::of).collect();
-        tell(&records, &summaries, &run_directory(&plan, &protocol, &directory));
-    }
+    let records: Vec<_> = std::iter::once(original).chain(records).collect();
+    let summaries = reports::save_comparison(&records, &directory)?;
+    tell(&records, &summaries, &directory);
     Ok(held)
 }
 
@@ -148,18 +143,13 @@ fn fitted(plan: &Plan) -> Vec<Setting> {
     [row("network", network)].into_iter().chain(sync).chain(error).collect()
 }
 
-/// Where one of the runs is written.
-fn run_directory(plan: &Plan, protocol: &Entry, directory: &Path) -> std::path::PathBuf {
-    directory.join(format!("{}-{}", protocol.name, plan.seed))
-}
-
 fn play(plan: &Plan, protocol: &Entry, runs: u64, directory: &Path) -> Result<Vec<RunRecord>> {
     let interrupts = Interrupts::of(plan.target)?;
     let bar = bars::counted(runs, "runs, {eta} left")?;
     let mut records = Vec::new();
     for run in 0..runs {
         let plan = plan.with_seed(plan.seed.wrapping_add(run));
-        let own = run_directory(&plan, protocol, directory);
+        let own = directory.join(format!("{}-{}", protocol.name, plan.seed));
         let Carried { record, failure, .. } = execute(&plan, protocol, &own, &interrupts)?;
         if let Some(failure) = failure {
             let kept = own.join("report.html");

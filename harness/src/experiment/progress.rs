@@ -201,3 +201,32 @@ pub fn describe(effect: &Effect, leader: Option<NodeId>) -> String {
         Effect::Put { key, value } => format!("a client writes {key} = {value}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_that_was_known_before_its_election_was_told_is_the_trials_successor() {
+        let at = |ms: u64| Time(ms * 1_000_000);
+        let elected = |ms, node, round| {
+            let event = Event::Elected { epoch: Epoch::term(round) };
+            Observed {
+                at: at(ms),
+                node: NodeId(node),
+                incarnation: 1,
+                from: None,
+                sync_ns: 0,
+                event,
+            }
+        };
+        let mut progress = Progress::new(1);
+        progress.observed(&elected(1, 1, 1));
+        let effect = Effect::Crash(vec![NodeId(1)]);
+        let action = Action { step: "kill".into(), trial: 1, phase: Phase::Begin, effect };
+        progress.action(at(10), &action);
+        progress.leads(NodeId(2), Epoch::term(2));
+        progress.observed(&elected(20, 2, 2));
+        assert_eq!(progress.open.unwrap().successor, Some((NodeId(2), at(20))));
+    }
+}

@@ -162,10 +162,17 @@ fn verdict_row(group: &Group<'_>, runs: &[&analysis::Analysis<'_>]) -> Vec<Strin
         };
         format!("<span class=\"{}-word\">{word}</span>{share}", word.class())
     }));
-    let expectations = || runs.iter().flat_map(|run| &run.record.expectations);
-    let held = expectations().filter(|expectation| expectation.held).count();
-    row.push(format!("{held} of {}", expectations().count()));
+    row.push(expectations_held(runs.iter().copied()));
     row
+}
+
+/// How many of the expectations of these runs held.
+pub(super) fn expectations_held<'a>(
+    runs: impl IntoIterator<Item = &'a analysis::Analysis<'a>>,
+) -> String {
+    let all: Vec<_> = runs.into_iter().flat_map(|run| &run.record.expectations).collect();
+    let held = all.iter().filter(|expectation| expectation.held).count();
+    format!("{held} of {}", all.len())
 }
 
 /// The metrics that are compared, each with the samples of one run in ascending order.

@@ -1,7 +1,7 @@
 //! The report of runs on several targets: all numbers in one table, the charts of each target apart.
 
 use super::{
-    comparison::{contradictions, differences, measurable, name, verdicts},
+    comparison::{contradictions, differences, expectations_held, measurable, name, verdicts},
     definitions, escape, likeness, numbers,
     page::{figures, folded, folded_part, page, paragraph, section},
     tables,
@@ -84,14 +84,12 @@ fn overview(targets: &[Vec<Group<'_>>]) -> String {
     let rows = targets.iter().flatten().map(|group| {
         let meta = &group.shown().record.metadata;
         let worst = group.runs.iter().map(|run| run.record.standing()).max().unwrap_or_default();
-        let expectations = || group.runs.iter().flat_map(|run| &run.record.expectations);
-        let held = expectations().filter(|expectation| expectation.held).count();
         let mut row = vec![
             format!("{} <small>({})</small>", escape(&meta.target), meta.clock),
             name(group),
             group.runs.len().to_string(),
             format!("<span class=\"{}-word\">{worst}</span>", worst.class()),
-            format!("{held} of {}", expectations().count()),
+            expectations_held(&group.runs),
         ];
         let own = summaries(group);
         let forecast = simulated.iter().find(|(protocol, _)| *protocol == meta.protocol);
