@@ -289,6 +289,8 @@ fn shares_lie_between_zero_and_one() {
     step_refused(&link(""), 5, "step[1].fault", "nothing is wrong");
     let slow = "at = { after = \"start\" }\nfor = \"1s\"\nfault = { kind = \"slow\", target = \"leader\", share = 1.0 }";
     step_refused(slow, 5, "step[1].fault.share", "not slowed at all");
+    let slow = slow.replace("share = 1.0", "period = \"3ns\"");
+    step_refused(&slow, 5, "step[1].fault.period", "once in 1ms");
 }
 
 #[test]

@@ -169,7 +169,7 @@ fn without(schedule: &Schedule, place: usize) -> Option<Schedule> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..Default::default() })]
     #[test]
     fn the_shrunk_schedule_fails_is_no_larger_and_needs_every_step(seed: u64, salt: u64) {
         let drawn = swarm(seed);
@@ -181,7 +181,8 @@ proptest! {
             Some(Shrunk { schedule, complete, .. }) => {
                 prop_assert!(complete);
                 prop_assert!(fails(&schedule));
-                prop_assert!(schedule.steps.len() <= 2, "{}", schedule.to_short_toml());
+                // To bring somebody back who is dead takes a crash before: each of the two may need another.
+                prop_assert!(schedule.steps.len() <= 4, "{}", schedule.to_short_toml());
                 for (less, more) in sizes(&schedule).into_iter().zip(sizes(&drawn)) {
                     prop_assert!(less <= more, "{}", schedule.to_short_toml());
                 }

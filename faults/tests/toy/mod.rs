@@ -43,8 +43,10 @@ pub struct Toy {
     pub leader: Option<NodeId>,
     /// Everybody who was started, members or not.
     pub present: Vec<NodeId>,
-    /// The administrator's errands, and when each is answered.
-    answers: Vec<(Time, TrialKey)>,
+    /// The administrator's errands, and when each is answered what.
+    answers: Vec<(Time, TrialKey, Answer)>,
+    /// An administrator did not learn what came of a change: the director may not know who the members are.
+    in_doubt: bool,
     /// Which replicas every new leader is chosen from first: protocols differ in whom they elect.
     favourite: u64,
     round: u64,
@@ -112,6 +114,7 @@ pub fn run_director(mut director: Director, members: Vec<NodeId>, favourite: u64
         leader: None,
         present: members.clone(),
         answers: Vec::new(),
+        in_doubt: false,
         favourite,
         round: 0,
         commit: 0,
@@ -147,10 +150,9 @@ impl Toy {
         if self.election.is_some_and(|at| at <= now) {
             self.elect(now, director, leaders);
         }
-        let due: Vec<_> = self.answers.iter().filter(|(at, _)| *at <= now).copied().collect();
-        self.answers.retain(|(at, _)| *at > now);
-        for (_, errand) in due {
-            director.observe(now, Observation::Answered { errand, answer: &Answer::Done });
+        let due: Vec<_> = self.answers.extract_if(.., |(at, ..)| *at <= now).collect();
+        for (_, errand, answer) in due {
+            director.observe(now, Observation::Answered { errand, answer: &answer });
         }
         if self.next_commit <= now {
             self.next_commit = now + COMMIT;
@@ -275,9 +277,10 @@ impl Toy {
                     director.observe(now, Observation::Up { node });
                 }
             }
-            Effect::Reconfigure { errand, change, .. } => {
+            Effect::Reconfigure { errand, change, within } => {
                 for node in &change.remove {
-                    assert!(self.members.contains(node), "{node} leaves, who is no member");
+                    let known = self.in_doubt || self.members.contains(node);
+                    assert!(known, "{node} leaves, who is no member");
                 }
                 for node in &change.add {
                     assert!(self.present.contains(node), "{node} comes, who is not there");
@@ -286,7 +289,14 @@ impl Toy {
                 // A change that leaves nobody (a shrunk cluster may be of one) is never done.
                 if let Ok(changed) = asked.changed(change) {
                     self.members = changed.voters;
-                    self.answers.push((now + ANSWER, *errand));
+                    let (after, answer) = match within {
+                        Some(within) if *within < ANSWER => {
+                            (*within, Answer::Unknown("there was no time".into()))
+                        }
+                        _ => (ANSWER, Answer::Done),
+                    };
+                    self.in_doubt |= answer != Answer::Done;
+                    self.answers.push((now + after, *errand, answer));
                 }
             }
             Effect::Disk { node, rules } => {
@@ -311,7 +321,7 @@ impl Toy {
             }
             Effect::Transfer { errand, to, .. } => {
                 self.leader = to.filter(|&to| self.able(to)).or(self.leader);
-                self.answers.push((now + ANSWER, *errand));
+                self.answers.push((now + ANSWER, *errand, Answer::Done));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! What each kind of fault must be.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use consensus_core::kv::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
@@ -12,6 +12,9 @@ use crate::{
         Reconfigure, Restart, Shape, Slow, Step, Surge, Target, Targets, Transfer, error::Path,
     },
 };
+
+/// The shortest rhythm of a slowed process: a signal or two take some of a millisecond.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
 
 /// Whether the step's `for` fits what happens.
 pub(super) fn check_length(step: &Step, heal: Heal, path: &Path) -> Check {
@@ -121,7 +124,8 @@ fn check_slow(slow: &Slow, path: &Path) -> Check {
     let share = slow.share;
     let why = format!("{share} is not between 0 (paused) and 1 (not slowed at all)");
     ensure(share > 0.0 && share < 1.0, &path.field("share"), why)?;
-    ensure(!slow.period.is_zero(), &path.field("period"), "a rhythm needs a length")
+    let why = format!("nobody can be stopped more often than once in {SHORTEST_PERIOD:?}");
+    ensure(slow.period >= SHORTEST_PERIOD, &path.field("period"), why)
 }
 
 fn check_link(link: &Link, path: &Path) -> Check {
