@@ -16,6 +16,7 @@ pub mod local;
 mod log;
 mod pipe;
 mod process;
+mod secrets;
 mod site;
 mod tell;
 
@@ -23,6 +24,7 @@ pub use capabilities::{DOCKER_CAPABILITIES, KUBERNETES_CAPABILITIES, LOCAL_CAPAB
 pub use cluster::Cluster;
 pub use local::{LocalSite, LocalSpec};
 pub use pipe::Pipe;
+pub use secrets::Secrets;
 pub use site::{
     Addresses, Crossings, Evidence, Exit, Launch, LogTail, Part, STOP_LIMIT, Site, Tally, Unit,
     Wanted,

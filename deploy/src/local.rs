@@ -16,6 +16,7 @@ use tokio::time::timeout_at;
 
 use crate::{
     process::Process,
+    secrets::Secrets,
     site::{ADDRESS_FILE, Addresses, Crossings, Evidence, Exit, Launch, Part, Site, Unit},
 };
 
@@ -31,6 +32,8 @@ pub struct LocalSpec {
     pub replica_arguments: Vec<OsString>,
     /// What the gateway is told.
     pub gateway_arguments: Vec<OsString>,
+    /// What only replicas may read; it is in `data/certificates`.
+    pub secrets: Secrets,
 }
 
 /// This machine, and the run's directory on it.
@@ -48,6 +51,9 @@ impl LocalSite {
     pub fn new(spec: LocalSpec) -> Result<Self> {
         for folder in ["data", "logs"] {
             make(&spec.directory.join(folder))?;
+        }
+        if !spec.secrets.is_empty() {
+            spec.secrets.write(&certificates(&spec))?;
         }
         Ok(Self { spec, lost: Vec::new(), has_rules: false })
     }
@@ -77,6 +83,9 @@ impl LocalSite {
             arguments.extend(["--link-rules".into(), self.rules_file().into_os_string()]);
         }
         arguments.extend(self.spec.replica_arguments.iter().cloned());
+        if !self.spec.secrets.is_empty() {
+            arguments.extend(["--certificates".into(), certificates(&self.spec).into_os_string()]);
+        }
         arguments
     }
 
@@ -197,6 +206,10 @@ impl Unit for LocalUnit {
     fn exit(&mut self) -> Option<Exit> {
         self.process.exit()
     }
+}
+
+fn certificates(spec: &LocalSpec) -> PathBuf {
+    spec.directory.join("data").join("certificates")
 }
 
 fn make(directory: &Path) -> Result<()> {

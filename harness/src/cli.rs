@@ -12,7 +12,7 @@ use reports::Clock;
 use simulator::Preset;
 
 pub use searches::{HuntArgs, Quarry, ReplayArgs, ShrinkArgs, SweepArgs};
-pub use serving::{GatewayArgs, ReplicaArgs};
+pub use serving::{CertificatesArgs, GatewayArgs, ReplicaArgs};
 pub use standing::{
     DownArgs, Ground, ImageArgs, LogsArgs, PodArgs, PodErrand, PodVolumes, StandingArgs, UpArgs,
 };
@@ -93,6 +93,8 @@ The formats are defined, field by field, in checker/README.md.")]
     Replica(Box<ReplicaArgs>),
     /// Start a gateway: the stateless web server in front of the replicas.
     Gateway(GatewayArgs),
+    /// Issue the certificates of a cluster whose replicas speak TLS.
+    Certificates(CertificatesArgs),
     /// Be the clients of a run: orders come in, what came of each operation goes out.
     #[command(hide = true)]
     Load,
@@ -165,6 +167,25 @@ impl std::fmt::Display for StorageKind {
     }
 }
 
+/// What replicas speak to each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub enum Peers {
+    /// In the clear.
+    #[default]
+    Plain,
+    /// Mutual TLS, by certificates of the cluster's own.
+    Tls,
+}
+
+impl std::fmt::Display for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+            Self::Tls => "tls",
+        })
+    }
+}
+
 /// Which way the load takes on a real target.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Route {
@@ -227,6 +248,9 @@ pub struct ExperimentArgs {
     /// Where the replicas' records live (local, docker, kubernetes).
     #[arg(long, value_enum, default_value_t = StorageKind::Sled)]
     pub storage: StorageKind,
+    /// What the replicas speak to each other (local, docker, kubernetes).
+    #[arg(long, value_enum, default_value_t = Peers::Plain)]
+    pub peers: Peers,
     /// Which way the load takes (local, docker, kubernetes).
     #[arg(long, value_enum, default_value_t = Route::Direct)]
     pub via: Route,

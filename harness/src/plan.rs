@@ -7,14 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use consensus_core::{Draw, NodeId, SettingsError};
-use deploy::docker::Cut;
+use deploy::{Secrets, docker::Cut};
 use faults::{Capabilities, Director, Resolved, Schedule, director::Cast};
+use replica::security;
 use simulator::{Measured, Preset};
 
 use crate::{
-    cli::{CutBy, ExperimentArgs, KubernetesArgs, Route, StorageKind, Target},
+    cli::{CutBy, ExperimentArgs, KubernetesArgs, Peers, Route, StorageKind, Target},
     draws,
     registry::Entry,
     tuning::Tuning,
@@ -32,6 +33,8 @@ pub struct Plan {
     pub seed: u64,
     /// Where the replicas' records live.
     pub storage: StorageKind,
+    /// What the replicas speak to each other.
+    pub peers: Peers,
     /// Which way the load takes.
     pub via: Route,
     /// The simulated network; `None` where there is a real one.
@@ -95,12 +98,19 @@ impl Plan {
                 )));
             }
         };
+        if (arguments.target, arguments.peers) == (Target::Sim, Peers::Tls) {
+            return Err(usage(
+                "--peers tls takes a network to speak over (--target local, docker or kubernetes): \
+                 the simulator hands messages over, and encrypts none",
+            ));
+        }
         let tuning = arguments.tuning.under(&schedule.settings);
         let plan = Self {
             target: arguments.target,
             schedule,
             seed: arguments.seed,
             storage: arguments.storage,
+            peers: arguments.peers,
             via: arguments.via,
             network: None,
             tuning,
@@ -130,6 +140,7 @@ impl Plan {
             schedule,
             seed,
             storage: StorageKind::Memory,
+            peers: Peers::Plain,
             via: Route::Direct,
             network: None,
             tuning,
@@ -174,7 +185,7 @@ impl Plan {
     /// What every real replica is told, besides what is its own.
     pub fn replica_arguments(&self, protocol: &Entry) -> Vec<String> {
         let mut arguments =
-            replica_arguments(protocol, &self.members(), self.storage, &self.tuning);
+            replica_arguments(protocol, &self.members(), self.storage, self.peers, &self.tuning);
         arguments.extend(["--seed".to_owned(), self.seed.to_string()]);
         if let Some(key) = &self.schedule.watch {
             arguments.extend(["--watch".to_owned(), key.clone()]);
@@ -237,14 +248,27 @@ pub fn replica_arguments(
     protocol: &Entry,
     members: &[NodeId],
     storage: StorageKind,
+    peers: Peers,
     tuning: &Tuning,
 ) -> Vec<String> {
     let members: Vec<_> = members.iter().map(NodeId::to_string).collect();
     let mut arguments: Vec<String> = ["--protocol", protocol.name].map(str::to_owned).into();
     arguments.extend(["--members".to_owned(), members.join(",")]);
     arguments.extend(["--storage".to_owned(), storage.to_string()]);
+    arguments.extend(["--peers".to_owned(), peers.to_string()]);
     arguments.extend(tuning.arguments());
     arguments
+}
+
+/// What only the replicas of a cluster may read: new certificates, if they speak TLS.
+pub fn secrets(peers: Peers, cluster: &str) -> Result<Secrets> {
+    match peers {
+        Peers::Plain => Ok(Secrets::default()),
+        Peers::Tls => {
+            let files = security::issue(cluster).context("cannot issue certificates")?;
+            Ok(Secrets::new(files))
+        }
+    }
 }
 
 /// What a target can do.

@@ -87,6 +87,11 @@ fn nonsense_is_refused_with_its_reason() {
     refused(&pod("replica--1x"), &["'replica--1x'", "replica-0"]);
     refused(&["replica", "--protocol", "raft", "--data", "x"], &["--node", "--pod"]);
     refused(&[&pod("replica-0")[..], &["--node", "1"]].concat(), &["--pod", "--node"]);
+    let tls = |more: &[&'static str]| [&pod("replica-0")[..], &["--peers", "tls"], more].concat();
+    refused(&tls(&[]), &["--certificates"]);
+    refused(&tls(&["--certificates", "/nonsuch"]), &["/nonsuch/ca.crt", "TLS"]);
+    refused(&run(&["--target", "sim", "--peers", "tls"]), &["--peers tls", "the simulator"]);
+    refused(&["certificates", "--out", "/proc/nonsuch"], &["/proc/nonsuch"]);
     refused(&run(&["--option", "speed=9"]), &["speed", "no options of its own"]);
     let sweep = ["sweep", "--protocol", "multipaxos", "--seeds", "0..2", "--option", "speed=9"];
     refused(&sweep, &["speed", "no such option"]);

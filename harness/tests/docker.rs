@@ -55,7 +55,7 @@ fn runs_in_containers() {
     let filter = Command::new("nft").args(["list", "tables"]).output();
     let cut = if filter.is_ok_and(|it| it.status.success()) { "network" } else { "shim" };
     short_run("raft", &["--cut", cut]);
-    short_run("multipaxos", &["--cut", cut, "--via", "gateway"]);
+    short_run("multipaxos", &["--cut", cut, "--via", "gateway", "--peers", "tls"]);
     assert_eq!(left(), [0, 0, 0], "a run leaves something behind");
     interrupted("raft");
     assert_eq!(left(), [0, 0, 0], "an interrupted run leaves something behind");

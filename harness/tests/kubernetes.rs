@@ -94,7 +94,7 @@ fn runs_in_pods() {
     stands_and_goes(&cluster);
     assert_eq!(left(), 0, "a cluster leaves something behind");
     churn(&cluster, "raft", &[]);
-    churn(&cluster, "multipaxos", &["--via", "gateway"]);
+    churn(&cluster, "multipaxos", &["--via", "gateway", "--peers", "tls"]);
     isolation(&cluster);
     assert_eq!(left(), 0, "a run leaves something behind");
     interrupted(&cluster);

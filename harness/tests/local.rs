@@ -40,6 +40,10 @@ fn short_run(protocol: &str, more: &[&str]) {
         assert!(length.is_ok_and(|length| length > 0), "{file} is missing");
     }
     assert!(!out.join("data").exists(), "the replicas' disks are kept for nothing");
+    let config = fs::read_to_string(out.join("config.toml")).unwrap();
+    let tls = more.contains(&"tls");
+    assert_eq!(config.contains("mutual TLS"), tls, "{config}");
+    assert_eq!(config.contains("in the clear"), !tls, "{config}");
     let summary = json(&out.join("summary.json"));
     assert_eq!(summary["protocol"], protocol);
     assert_eq!(summary["target"], "local");
@@ -59,6 +63,11 @@ fn short_run(protocol: &str, more: &[&str]) {
 #[test]
 fn a_short_run_of_raft() {
     short_run("raft", &[]);
+}
+
+#[test]
+fn a_short_run_of_raft_over_tls() {
+    short_run("raft", &["--peers", "tls"]);
 }
 
 #[test]
@@ -225,6 +234,37 @@ fn clients_at_the_command_line_talk_to_a_cluster_started_by_hand() {
     let output = harness(&get);
     assert_eq!(output.status.code(), Some(2), "{}", said(&output));
     assert!(said(&output).contains("certainly not done"), "{}", said(&output));
+}
+
+#[test]
+fn replicas_started_by_hand_speak_tls_by_certificates_that_the_harness_issued() {
+    let place = Place::new();
+    let certificates = place.path().join("certificates");
+    let certificates = certificates.to_str().unwrap();
+    let issued = harness(&["certificates", "--out", certificates]);
+    assert_eq!(issued.status.code(), Some(0), "{}", said(&issued));
+    assert_eq!(String::from_utf8(issued.stdout).unwrap().lines().count(), 3);
+    let again = harness(&["certificates", "--out", certificates]);
+    assert_eq!(again.status.code(), Some(2), "{}", said(&again));
+
+    let mut cluster = ByHand::new();
+    let mut seeds: Vec<String> = Vec::new();
+    let mut servers = Vec::new();
+    for node in ["1", "2", "3"] {
+        let replica = ["replica", "--protocol", "raft", "--members", "1,2,3", "--node", node];
+        let tls = ["--peers", "tls", "--certificates", certificates];
+        let seed = seeds.iter().flat_map(|seed| ["--seed-address", seed]).collect::<Vec<_>>();
+        let arguments = [&replica[..], &tls, &seed].concat();
+        let at = cluster.start(&arguments, &place.path().join(node));
+        seeds = vec![at.gossip.to_string()];
+        servers.push(at.client.to_string());
+    }
+    let put = ["put", "greeting", "hidden", "--server", &servers[0], "--timeout", "30s"];
+    let output = harness(&put);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let get = ["get", "greeting", "--server", &servers[2], "--timeout", "30s"];
+    let output = harness(&get);
+    assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), "hidden");
 }
 
 #[test]

@@ -11,7 +11,10 @@ use consensus_core::{Settings, SettingsError, storage::StorageError};
 use faults::LinkRules;
 use serde::{Deserialize, Serialize};
 
-use crate::storage::{StorageKind, replace};
+use crate::{
+    security::Security,
+    storage::{StorageKind, replace},
+};
 
 /// The file in the data directory that says where the replica listens.
 pub const ADDRESS_FILE: &str = "address.json";
@@ -36,6 +39,8 @@ pub struct ReplicaConfig {
     pub data_patience: Duration,
     /// What holds the log in it.
     pub storage: StorageKind,
+    /// What peers speak.
+    pub security: Security,
     /// The root of the replica's draws.
     pub seed: u64,
     /// Link faults in force from the first packet on.
@@ -58,6 +63,7 @@ impl ReplicaConfig {
             data,
             data_patience: Duration::ZERO,
             storage: StorageKind::default(),
+            security: Security::Plain,
             seed: 1,
             links: None,
             sampling: None,

@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, put},
 };
-use consensus_core::{Draw, GroupId, NodeId, Protocol, Status, quorum::majority};
+use consensus_core::{Draw, NodeId, Protocol, Status, quorum::majority};
 use faults::{Channel, LinkRules};
 use futures::future::join_all;
 use gossip::Metadata;
@@ -113,13 +113,7 @@ impl Introduction<'_> {
     ) -> Result<(Finding, View), ReplicaError> {
         let current = rules.lock().expect("nobody panics while holding the rules").clone();
         let links = Arc::new(Links::new(passport.node, current.as_ref()));
-        let identity = Identity {
-            cluster: self.config.cluster.clone(),
-            group: GroupId::default(),
-            protocol: P::NAME,
-            node: passport.node,
-            disk: passport.disk.clone(),
-        };
+        let identity = Identity::of::<P>(self.config, passport);
         let mut tasks = JoinSet::new();
         let reception = Reception {
             identity: identity.clone(),

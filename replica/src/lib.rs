@@ -60,6 +60,7 @@ mod process;
 mod rejoin;
 mod replica;
 pub mod runtime;
+pub mod security;
 mod seeds;
 mod sockets;
 pub mod storage;

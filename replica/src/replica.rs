@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use consensus_core::{
-    Draw, GroupId, NodeId, Protocol, Record, Role, Status,
+    Draw, NodeId, Protocol, Record, Role, Status,
     history::Sample,
     storage::{Storage, StorageError},
 };
@@ -174,13 +174,7 @@ impl Replica {
         let links = Arc::new(Links::new(node, config.links.as_ref()));
         let draw = Draw::new(config.seed).of("disk").at(node.0).at(directory.incarnation());
         let disks = Arc::new(Disks::new(draw));
-        let identity = Identity {
-            cluster: config.cluster.clone(),
-            group: GroupId::default(),
-            protocol: P::NAME,
-            node,
-            disk: passport.disk.clone(),
-        };
+        let identity = Identity::of::<P>(config, &passport);
         let outgoing = Outgoing::new(
             identity.clone(),
             Arc::clone(&links),

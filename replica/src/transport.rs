@@ -23,10 +23,14 @@ mod wire {
 
 use std::time::Duration;
 
-use consensus_core::{GroupId, NodeId};
+use consensus_core::{GroupId, NodeId, Protocol};
 use tonic::Status;
 
-use crate::identity::DiskId;
+use crate::{
+    config::ReplicaConfig,
+    identity::{DiskId, Passport},
+    security::Security,
+};
 
 pub use incoming::Incoming;
 pub(crate) use introduce::{Answer, Reception, ask};
@@ -45,7 +49,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(2);
 const WINDOW_BYTES: u32 = 8 << 20;
 
 /// What both ends of a stream must agree on.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Identity {
     /// The cluster's name.
     pub cluster: String,
@@ -57,9 +61,23 @@ pub struct Identity {
     pub node: NodeId,
     /// Its disk.
     pub disk: DiskId,
+    /// What is spoken.
+    pub security: Security,
 }
 
 impl Identity {
+    /// Of a replica that is told this, under the name that its disk has.
+    pub fn of<P: Protocol>(config: &ReplicaConfig, passport: &Passport) -> Self {
+        Self {
+            cluster: config.cluster.clone(),
+            group: GroupId::default(),
+            protocol: P::NAME,
+            node: passport.node,
+            disk: passport.disk.clone(),
+            security: config.security.clone(),
+        }
+    }
+
     fn greet(&self, to: NodeId) -> wire::Hello {
         wire::Hello {
             cluster: self.cluster.clone(),
@@ -107,7 +125,15 @@ mod tests {
     fn identity(node: u64) -> Identity {
         let cluster = "lab".to_owned();
         let disk = DiskId::from_wire(&format!("{node:032x}")).unwrap();
-        Identity { cluster, group: GroupId(0), protocol: "raft", node: NodeId(node), disk }
+        let security = Security::Plain;
+        Identity {
+            cluster,
+            group: GroupId(0),
+            protocol: "raft",
+            node: NodeId(node),
+            disk,
+            security,
+        }
     }
 
     #[test]

@@ -51,14 +51,12 @@ fn header(kind: tar::EntryType, mode: u32) -> tar::Header {
     header
 }
 
-/// Puts a file into a container's data directory, whether it runs or not.
-pub(crate) async fn put(engine: &Engine, container: &str, name: &str, text: &[u8]) -> Result<()> {
-    let mut archive = Archive::new();
-    archive.file(name, text, 0o644)?;
+/// Puts files into a container's data directory, whether it runs or not.
+pub(crate) async fn put(engine: &Engine, container: &str, files: Archive) -> Result<()> {
     let options = query::UploadToContainerOptionsBuilder::default().path(DATA).build();
-    let body = bollard::body_full(archive.finish()?);
+    let body = bollard::body_full(files.finish()?);
     let put = engine.docker().upload_to_container(container, Some(options), body).await;
-    put.with_context(|| format!("cannot put {name} into the container {container}"))
+    put.with_context(|| format!("cannot put files into the container {container}"))
 }
 
 /// Fetches a container's data directory into this folder, whether the container runs or not.

@@ -43,8 +43,10 @@ pub use inventory::{Standing, said, standing};
 
 use crate::{
     pipe::Pipe,
+    secrets::Secrets,
     site::{Crossings, Evidence, Launch, Part, Site, Wanted},
 };
+use archive::Archive;
 use cut::BridgeCut;
 use engine::labels;
 use network::Network;
@@ -66,6 +68,9 @@ const USER: u32 = 65_532;
 
 /// The file with the link faults in force, on a replica's volume.
 const LINKS_FILE: &str = "links.json";
+
+/// The folder with what only replicas may read, on a replica's volume.
+const CERTIFICATES: &str = "certificates";
 
 /// What carries a cut link out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -93,6 +98,8 @@ pub struct DockerSpec {
     pub replica_arguments: Vec<String>,
     /// What the gateway is told.
     pub gateway_arguments: Vec<String>,
+    /// What only replicas may read.
+    pub secrets: Secrets,
     /// What carries cuts out.
     pub cut: Cut,
     /// What is fetched of the volumes.
@@ -196,6 +203,10 @@ impl DockerSite {
                 arguments.extend(["--data".to_owned(), DATA.to_owned()]);
                 arguments.extend(["--link-rules".to_owned(), format!("{DATA}/{LINKS_FILE}")]);
                 arguments.extend(self.spec.replica_arguments.iter().cloned());
+                if !self.spec.secrets.is_empty() {
+                    arguments
+                        .extend(["--certificates".to_owned(), format!("{DATA}/{CERTIFICATES}")]);
+                }
                 arguments
             }
             Part::Gateway => {
@@ -307,6 +318,17 @@ impl DockerSite {
         rules
     }
 
+    /// What a replica finds on its volume when it starts.
+    fn files(&self) -> Result<Archive> {
+        let rules = serde_json::to_vec(&self.for_shims()).context("link rules are plain data")?;
+        let mut files = Archive::new();
+        files.file(LINKS_FILE, &rules, 0o644)?;
+        for (name, text) in self.spec.secrets.files() {
+            files.file(&format!("{CERTIFICATES}/{name}"), text.as_bytes(), 0o600)?;
+        }
+        Ok(files)
+    }
+
     async fn settle(&mut self) -> Result<()> {
         while let Some(done) = self.background.join_next().await {
             done.context("a removal was lost")??;
@@ -337,13 +359,13 @@ impl Site for DockerSite {
             }
         };
         let (engine, container) = (self.engine.clone(), place.container.clone());
-        let rules = serde_json::to_vec(&self.for_shims()).context("link rules are plain data")?;
+        let files = self.files()?;
         let first = async move {
             if let Some(made) = made {
                 made.await?;
             }
             match part {
-                Part::Replica(_) => archive::put(&engine, &container, LINKS_FILE, &rules).await,
+                Part::Replica(_) => archive::put(&engine, &container, files).await,
                 Part::Gateway => Ok(()),
             }
         };

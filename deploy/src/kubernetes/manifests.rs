@@ -13,6 +13,7 @@ use super::{
     access::{Budgets, Reach},
     links::LINKS,
 };
+use crate::secrets::Secrets;
 
 /// The very files that a person applies with kubectl.
 static MANIFESTS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/kubernetes");
@@ -45,6 +46,8 @@ pub(super) struct Edition {
     pub replicas: usize,
     /// What every replica is told: flags, each with its value.
     pub arguments: Vec<(String, String)>,
+    /// What only replicas may read.
+    pub secrets: Secrets,
     /// Whether there are gateways.
     pub gateway: bool,
     /// Whether link faults are there for whoever starts.
@@ -90,6 +93,9 @@ fn parse(text: &str) -> Result<Vec<Value>> {
 
 /// Makes the objects those of this edition; the namespace comes first.
 fn customize(mut objects: Vec<Value>, edition: &Edition) -> Result<Vec<Value>> {
+    if !edition.secrets.is_empty() {
+        objects.insert(0, secret(&edition.secrets));
+    }
     objects.sort_by_key(|object| object["kind"] != "Namespace");
     let (mut variables, mut appended) = (Vec::new(), Vec::new());
     for (flag, value) in &edition.arguments {
@@ -113,6 +119,18 @@ fn customize(mut objects: Vec<Value>, edition: &Edition) -> Result<Vec<Value>> {
         }
     }
     Ok(objects)
+}
+
+/// The Secret that the replicas' pods have mounted, if there is one.
+fn secret(secrets: &Secrets) -> Value {
+    let files: Map<_, _> =
+        secrets.files().map(|(name, text)| (name.to_owned(), json!(text))).collect();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": { "name": "peers", "labels": { "app.kubernetes.io/part-of": PART_OF } },
+        "stringData": files,
+    })
 }
 
 /// The variable by which the manifests tell replicas this flag.
@@ -181,8 +199,8 @@ fn push(list: &mut Value, item: Value) {
     }
 }
 
-/// A pod of the run's own beside the replicas, which may do as little as they may.
-pub(super) fn errand_pod(
+/// A Job of the run's own beside the replicas, whose pod may do as little as they may, and is tried once.
+pub(super) fn errand(
     edition: &Edition,
     name: &str,
     component: &str,
@@ -217,19 +235,19 @@ pub(super) fn errand_pod(
     merge(&mut container, &more["container"]);
     merge(&mut spec, &more["spec"]);
     spec["containers"] = json!([container]);
+    let labels = json!({
+        "app.kubernetes.io/part-of": PART_OF,
+        "app.kubernetes.io/component": component,
+        RUN_LABEL: edition.run,
+    });
     json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "namespace": edition.namespace,
-            "labels": {
-                "app.kubernetes.io/part-of": PART_OF,
-                "app.kubernetes.io/component": component,
-                RUN_LABEL: edition.run,
-            },
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": { "name": name, "namespace": edition.namespace, "labels": labels },
+        "spec": {
+            "backoffLimit": 0,
+            "template": { "metadata": { "labels": labels }, "spec": spec },
         },
-        "spec": spec,
     })
 }
 
@@ -254,6 +272,7 @@ mod tests {
             volumes: Volumes::Claims,
             replicas: 3,
             arguments: told.map(|(flag, value)| (flag.to_owned(), value.to_owned())).into(),
+            secrets: Secrets::default(),
             gateway: false,
             links: true,
         }
@@ -293,6 +312,28 @@ mod tests {
         assert!(arguments.contains(&json!("--seed=7")));
         assert!(!arguments.iter().any(|argument| argument == "--storage=memory"));
         assert_eq!(of_kind(&objects, "Deployment")["spec"]["replicas"], 0);
+    }
+
+    #[test]
+    fn what_only_replicas_may_read_is_in_the_secret_that_their_pods_mount() {
+        let told = |secrets: Secrets, peers: &str| {
+            let arguments = vec![("--peers".to_owned(), peers.to_owned())];
+            customize(base(), &Edition { secrets, arguments, ..edition() }).unwrap()
+        };
+        let plain = told(Secrets::default(), "plain");
+        assert!(!plain.iter().any(|object| object["kind"] == "Secret"));
+        assert_eq!(of_kind(&plain, "ConfigMap")["data"]["PEERS"], "plain");
+
+        let objects = told(Secrets::new([("tls.key", "hidden".to_owned())]), "tls");
+        assert_eq!(objects[0]["kind"], "Namespace");
+        assert_eq!(of_kind(&objects, "ConfigMap")["data"]["PEERS"], "tls");
+        let secret = of_kind(&objects, "Secret");
+        assert_eq!(secret["metadata"]["namespace"], "consensus-mine");
+        assert_eq!(secret["stringData"], json!({ "tls.key": "hidden" }));
+        let pod = &of_kind(&objects, "StatefulSet")["spec"]["template"]["spec"];
+        let volumes = pod["volumes"].as_array().unwrap();
+        let volume = volumes.iter().find(|volume| volume["name"] == "certificates").unwrap();
+        assert_eq!(volume["secret"]["secretName"], secret["metadata"]["name"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! What is applied are the manifests in `deploy/kubernetes`, in a namespace of the run's own, which is
 //! deleted in the end with everything in it. Whoever ends comes back by itself, for that is what a
 //! StatefulSet is for: nobody is held away. The harness reaches pods by way of the API server, to
-//! administer them; the load comes from a pod of its own, and takes the network that all pods share.
+//! administer them; the load comes from the pod of a Job, and takes the network that all pods share.
 
 mod access;
 mod agent;
@@ -30,10 +30,11 @@ use faults::LinkRules;
 use futures::future::try_join_all;
 use k8s_openapi::api::{
     apps::v1::{Deployment, StatefulSet},
+    batch::v1::Job,
     core::v1::{Pod, Service},
 };
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt as _,
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
@@ -48,6 +49,7 @@ pub use unit::{KubernetesUnit, ReplicaPod};
 
 use crate::{
     pipe::Pipe,
+    secrets::Secrets,
     site::{Addresses, Crossings, Evidence, Launch, Part, Site, Wanted},
 };
 use evidence::Keeper;
@@ -86,7 +88,7 @@ const FIRST_START_LIMIT: Duration = Duration::from_secs(180);
 /// How long all pods may take to be ready, once there is a leader.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
-/// How long a pod that was sent on an errand may take until it runs.
+/// How long the pod of a Job of ours may take until it runs.
 const ERRAND_LIMIT: Duration = Duration::from_secs(120);
 
 /// What to start.
@@ -106,6 +108,8 @@ pub struct KubernetesSpec {
     pub members: Vec<NodeId>,
     /// What every replica is told, besides what is its own: flags, each with its value.
     pub replica_arguments: Vec<String>,
+    /// What only replicas may read.
+    pub secrets: Secrets,
     /// Whether there are gateways.
     pub gateway: bool,
     /// What is fetched of the volumes.
@@ -168,18 +172,20 @@ impl KubernetesSite {
         &self.edition.namespace
     }
 
-    /// Starts a pod of the same image, with these arguments, to be talked to over its standard input
-    /// and output. Its clock must be this machine's, for it measures times that are compared with ours.
+    /// Starts a Job of the same image, with these arguments, whose pod is talked to over its standard
+    /// input and output. Its clock must be this machine's, for it measures times that are compared with
+    /// ours.
     pub async fn pipe(&mut self, name: &str, arguments: &[&str]) -> Result<Pipe> {
         let stdin = json!({ "stdin": true, "stdinOnce": true });
-        self.send(name, "clients", arguments, json!({ "container": stdin })).await?;
+        let more = json!({ "container": stdin });
+        let pod = self.send(name, "clients", arguments, more).await?;
         ensure!(
-            exec::shares_clock(self.pods.api(), name).await?,
+            exec::shares_clock(self.pods.api(), &pod).await?,
             "the pods' monotonic clock is not this machine's: they run on another host, or in a \
              virtual machine, and times that were measured there could not be compared with the \
              faults' (a cluster in containers of this machine has its clock)"
         );
-        clients::attach(self.pods.api(), name).await
+        clients::attach(self.pods.api(), &pod).await
     }
 
     /// Waits until every replica is ready, in Kubernetes' own sense.
@@ -195,28 +201,31 @@ impl KubernetesSite {
         }
     }
 
-    /// Makes a pod of the run's own, and waits until it runs.
+    /// Makes a Job of the run's own, waits until its pod runs, and says which that is.
     async fn send(
         &self,
         name: &str,
         component: &str,
         arguments: &[&str],
         more: Value,
-    ) -> Result<()> {
-        let pod = manifests::errand_pod(&self.edition, name, component, arguments, more);
-        let pod: Pod = serde_json::from_value(pod).context("a pod is one")?;
-        let made = self.pods.api().create(&PostParams::default(), &pod).await;
-        made.with_context(|| format!("cannot make the pod {name}"))?;
+    ) -> Result<String> {
+        let job = manifests::errand(&self.edition, name, component, arguments, more);
+        let job: Job = serde_json::from_value(job).context("a Job is one")?;
+        let jobs = Api::<Job>::namespaced(self.client().clone(), self.namespace());
+        let made = jobs.create(&PostParams::default(), &job).await;
+        made.with_context(|| format!("cannot make the Job {name}"))?;
+        let is_its = |pod: &&Pod| pod.labels().get("job-name").is_some_and(|job| job == name);
         let runs = |seen: &pods::Seen| {
-            let pod = seen.get(name)?;
-            pods::runs(pod).then_some(Ok(())).or_else(|| pods::hopeless(pod).map(Err))
+            let pod = seen.values().find(is_its)?;
+            pods::runs(pod).then(|| Ok(pod.name_any())).or_else(|| pods::hopeless(pod).map(Err))
         };
         match self.pods.within(ERRAND_LIMIT, runs).await? {
-            Some(Ok(())) => Ok(()),
-            Some(Err(why)) => bail!("the pod {name} cannot run: {why}"),
-            None => {
-                bail!("the pod {name} does not run after {ERRAND_LIMIT:?}: {}", self.describe())
-            }
+            Some(Ok(pod)) => Ok(pod),
+            Some(Err(why)) => bail!("the pod of the Job {name} cannot run: {why}"),
+            None => bail!(
+                "the pod of the Job {name} does not run after {ERRAND_LIMIT:?}: {}",
+                self.describe()
+            ),
         }
     }
 
@@ -346,8 +355,8 @@ impl Site for KubernetesSite {
                     { "name": "data", "persistentVolumeClaim": { "claimName": claim } },
                 ] },
             });
-            self.send(&name, "evidence", &["pod", "wait"], more).await?;
-            self.keeper.fetch(self.pods.api(), &name, node).await
+            let pod = self.send(&name, "evidence", &["pod", "wait"], more).await?;
+            self.keeper.fetch(self.pods.api(), &pod, node).await
         });
         let present = try_join_all(fetched).await?;
         Ok(self.keeper.lost().into_iter().chain(present).collect())
@@ -374,6 +383,7 @@ fn edition(spec: &KubernetesSpec) -> Result<Edition> {
         volumes: spec.volumes,
         replicas: spec.members.len(),
         arguments,
+        secrets: spec.secrets.clone(),
         gateway: spec.gateway,
         links: spec.directory.is_some(),
     })

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::Args;
 use consensus_core::NodeId;
 
-use super::{StorageKind, parse_server};
+use super::{Peers, StorageKind, parse_server};
 use crate::tuning::{Tuning, parse_duration};
 
 /// `harness replica`.
@@ -41,6 +41,13 @@ pub struct ReplicaArgs {
     /// Where the replica's records live.
     #[arg(long, value_enum, default_value_t = StorageKind::Sled)]
     pub storage: StorageKind,
+    /// What replicas speak to each other.
+    #[arg(long, value_enum, default_value_t = Peers::Plain)]
+    pub peers: Peers,
+    /// Where their certificates are for TLS: ca.crt, tls.crt and tls.key, as `harness certificates`
+    /// issues them.
+    #[arg(long, value_name = "DIR", required_if_eq("peers", "tls"))]
+    pub certificates: Option<PathBuf>,
     /// HTTP for clients and the administrator; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub client_address: SocketAddr,
@@ -118,6 +125,26 @@ pub struct GatewayArgs {
     /// End when the process of this number, which started this one, ends.
     #[arg(long, value_name = "PROCESS")]
     pub die_with_parent: Option<u32>,
+}
+
+/// `harness certificates`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  harness certificates --out certificates
+  harness replica --protocol raft --node 1 --members 1,2,3 --data data/1 --peers tls --certificates certificates
+  kubectl -n consensus-lab create secret generic peers --from-file=certificates
+
+Three files: the cluster's own authority (ca.crt), and what its replicas show each other and whoever
+calls them (tls.crt, with the private key tls.key). The authority's key is kept nowhere; the
+certificate is valid for a year. A run with `--peers tls` issues its own.")]
+pub struct CertificatesArgs {
+    /// The folder; files that are there are not overwritten.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The cluster's name, as certificates tell it.
+    #[arg(long, default_value = "lab")]
+    pub cluster: String,
 }
 
 /// The node that a pod of a StatefulSet is: ordinals begin with 0, and nodes with 1.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{KubernetesArgs, StorageKind};
+use super::{KubernetesArgs, Peers, StorageKind};
 use crate::tuning::Tuning;
 
 /// `harness image`.
@@ -98,6 +98,9 @@ pub struct UpArgs {
     /// Where the replicas' records live.
     #[arg(long, value_enum, default_value_t = StorageKind::Sled)]
     pub storage: StorageKind,
+    /// What the replicas speak to each other.
+    #[arg(long, value_enum, default_value_t = Peers::Plain)]
+    pub peers: Peers,
     /// What the replicas' disks are (kubernetes).
     #[arg(long, value_enum, default_value_t = PodVolumes::Claims)]
     pub volumes: PodVolumes,

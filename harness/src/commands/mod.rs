@@ -1,5 +1,6 @@
 //! One file for each group of commands. Each says whether what was asked for held.
 
+mod certificates;
 mod check;
 mod client;
 mod compare;
@@ -43,6 +44,7 @@ pub fn dispatch(command: Command) -> Result<bool> {
         Command::Transfer(arguments) => members::transfer(&arguments),
         Command::Replica(arguments) => serve::replica(*arguments),
         Command::Gateway(arguments) => serve::gateway(arguments),
+        Command::Certificates(arguments) => certificates::certificates(&arguments),
         Command::Load => serve::load(),
         Command::Pod(arguments) => serve::pod(&arguments),
         Command::Image(arguments) => standing::image(&arguments),

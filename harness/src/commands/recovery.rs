@@ -19,7 +19,7 @@ use deploy::docker::Cut;
 
 use crate::{
     bars,
-    cli::{KubernetesArgs, RecoveryArgs, Route, StorageKind, Target},
+    cli::{KubernetesArgs, Peers, RecoveryArgs, Route, StorageKind, Target},
     experiment::{self, Origin},
     plan::{self, Plan},
     registry::{self, Entry},
@@ -102,6 +102,7 @@ impl Asked<'_> {
             schedule: self.schedule.clone(),
             seed,
             storage: StorageKind::Memory,
+            peers: Peers::Plain,
             via: Route::Direct,
             network: Some(simulator::Preset::default()),
             tuning: self.variant.tuning.clone(),

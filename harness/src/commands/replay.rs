@@ -12,7 +12,7 @@ use simulator::{Measured, Preset};
 use super::run::{Carried, execute, holds, tell};
 use crate::{
     bars,
-    cli::{ReplayArgs, Route, StorageKind, Target},
+    cli::{Peers, ReplayArgs, Route, StorageKind, Target},
     experiment,
     interrupt::Interrupts,
     plan::{self, Plan, Replay},
@@ -73,6 +73,7 @@ fn plan(arguments: &ReplayArgs, original: &RunRecord, protocol: &Entry) -> Resul
         schedule: resolved.schedule.clone(),
         seed: resolved.seed,
         storage: StorageKind::Sled,
+        peers: Peers::Plain,
         via: Route::Direct,
         network: plan::network(target, arguments.network, usual)?,
         tuning: tuning(original, protocol)?,

@@ -15,12 +15,13 @@ use deploy::{
 };
 use faults::LinkRules;
 use replica::{
-    Listen, Parent, ReplicaConfig, Sampling, client::ClientOptions, gateway::GatewayConfig, storage,
+    Listen, Parent, ReplicaConfig, Sampling, client::ClientOptions, gateway::GatewayConfig,
+    security::Security, storage,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    cli::{GatewayArgs, PodArgs, PodErrand, ReplicaArgs, StorageKind},
+    cli::{GatewayArgs, Peers, PodArgs, PodErrand, ReplicaArgs, StorageKind},
     experiment, registry,
     usage::usage,
 };
@@ -50,6 +51,12 @@ pub fn replica(arguments: ReplicaArgs) -> Result<bool> {
         storage: match arguments.storage {
             StorageKind::Sled => storage::StorageKind::Sled,
             StorageKind::Memory => storage::StorageKind::Memory,
+        },
+        security: match (arguments.peers, &arguments.certificates) {
+            (Peers::Tls, Some(directory)) => {
+                Security::by(directory).map_err(|error| usage(error.to_string()))?
+            }
+            _ => Security::Plain,
         },
         seed: arguments.seed,
         links: arguments.link_rules.as_deref().map(link_rules).transpose()?,

@@ -13,7 +13,12 @@ use super::{
     load::{CLIENTS, Clients},
     real,
 };
-use crate::{interrupt::Interrupts, plan::Plan, registry::Entry, usage::usage};
+use crate::{
+    interrupt::Interrupts,
+    plan::{self, Plan},
+    registry::Entry,
+    usage::usage,
+};
 
 /// Runs a plan in containers of this machine's Docker engine.
 pub fn docker(
@@ -55,6 +60,7 @@ async fn spec(
         directory,
         members: plan.members(),
         replica_arguments: plan.replica_arguments(protocol),
+        secrets: plan::secrets(plan.peers, protocol.name)?,
         gateway_arguments: Vec::new(),
         cut: plan.cut,
         wanted: if plan.keep_data { Wanted::Everything } else { Wanted::Records },

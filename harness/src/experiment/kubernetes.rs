@@ -16,7 +16,7 @@ use super::{
 use crate::{
     cli::{KubernetesArgs, Route},
     interrupt::Interrupts,
-    plan::Plan,
+    plan::{self, Plan},
     registry::Entry,
     usage::usage,
 };
@@ -68,6 +68,7 @@ async fn spec(
         directory: Some(directory),
         members: plan.members(),
         replica_arguments: plan.replica_arguments(protocol),
+        secrets: plan::secrets(plan.peers, protocol.name)?,
         gateway: plan.via == Route::Gateway,
         wanted: if plan.keep_data { Wanted::Everything } else { Wanted::Records },
     })

@@ -6,7 +6,11 @@ use anyhow::{Context as _, Result};
 use deploy::{LocalSite, LocalSpec};
 
 use super::{Raw, load::Clients, real};
-use crate::{interrupt::Interrupts, plan::Plan, registry::Entry};
+use crate::{
+    interrupt::Interrupts,
+    plan::{self, Plan},
+    registry::Entry,
+};
 
 /// Runs a plan on this machine.
 pub fn local(
@@ -29,6 +33,7 @@ fn spec(plan: &Plan, protocol: &Entry, directory: &Path) -> Result<LocalSpec> {
         executable,
         directory,
         replica_arguments: replica.into_iter().map(OsString::from).collect(),
+        secrets: plan::secrets(plan.peers, protocol.name)?,
         gateway_arguments: die_with_this.map(OsString::from).into(),
     })
 }

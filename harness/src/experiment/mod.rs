@@ -27,7 +27,11 @@ use deploy::Crossings;
 use faults::Resolved;
 use reports::{Counters, ElectionTiming, FaultBand, Metadata, RunRecord, Setting};
 
-use crate::{cli::Target, plan::Plan, registry::Entry};
+use crate::{
+    cli::{Peers, Target},
+    plan::Plan,
+    registry::Entry,
+};
 
 pub use docker::{docker, reach};
 pub use host::{stamp, time_of_day};
@@ -220,6 +224,13 @@ fn settings(plan: &Plan) -> Vec<Setting> {
         },
     ];
     rows.extend(more.map(|(name, value)| row((name.to_owned(), value))));
+    if plan.target != Target::Sim {
+        let spoken = match plan.peers {
+            Peers::Plain => "HTTP/2 in the clear",
+            Peers::Tls => "HTTP/2 over mutual TLS",
+        };
+        rows.push(row(("between replicas".to_owned(), spoken.to_owned())));
+    }
     rows
 }
 

@@ -64,16 +64,18 @@ enum Dropped {
 impl Incoming {
     /// Serves peers until the task is ended.
     pub async fn serve(self, listener: TcpListener) {
+        let security = self.identity.security.clone();
         let service = TransportServer::new(self).max_decoding_message_size(MAX_PACKET_BYTES);
-        let served = Server::builder()
+        let server = Server::builder()
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
             .http2_keepalive_interval(Some(KEEP_ALIVE))
-            .http2_keepalive_timeout(Some(KEEP_ALIVE))
-            .add_service(service)
-            .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
-            .await;
-        if let Err(error) = served {
+            .http2_keepalive_timeout(Some(KEEP_ALIVE));
+        let served = async {
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            security.server(server)?.add_service(service).serve_with_incoming(incoming).await
+        };
+        if let Err(error) = served.await {
             tracing::error!(%error, "the server for peers ended");
         }
     }

@@ -7,10 +7,7 @@ use faults::Channel;
 use tokio::net::TcpListener;
 use tonic::{
     Request, Response, Status, Streaming,
-    transport::{
-        Endpoint,
-        server::{Server, TcpIncoming},
-    },
+    transport::server::{Server, TcpIncoming},
 };
 
 use super::{
@@ -46,7 +43,7 @@ pub(crate) struct Answer {
 /// Introduces this replica to another one, at `host:port`; `None` if that does not answer, or is
 /// somebody else.
 pub(crate) async fn ask(me: &Identity, to: NodeId, address: &str) -> Option<Answer> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
+    let endpoint = me.security.endpoint(address).ok()?;
     let endpoint = endpoint.connect_timeout(ANSWER_LIMIT).timeout(ANSWER_LIMIT);
     let mut client = TransportClient::new(endpoint.connect().await.ok()?);
     let Introduction { taken, disk, voters, commit } =
@@ -120,9 +117,12 @@ impl Reception {
     /// Serves until the task is ended.
     pub(crate) async fn serve(self, listener: TcpListener) {
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-        let service = TransportServer::new(self);
-        let served = Server::builder().add_service(service).serve_with_incoming(incoming).await;
-        if let Err(error) = served {
+        let security = self.identity.security.clone();
+        let served = async {
+            let mut server = security.server(Server::builder())?;
+            server.add_service(TransportServer::new(self)).serve_with_incoming(incoming).await
+        };
+        if let Err(error) = served.await {
             tracing::error!(%error, "the server for introductions ended");
         }
     }
@@ -142,5 +142,56 @@ impl Transport for Reception {
         let Self { identity, links, acquaintances, members } = self;
         let host = Host { identity, links, acquaintances };
         host.answer(request.get_ref(), members, 0).map(Response::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use consensus_core::GroupId;
+
+    use super::*;
+    use crate::security::{self, Security};
+
+    fn certified() -> Security {
+        let place = tempfile::tempdir().unwrap();
+        for (name, text) in security::issue("lab").unwrap() {
+            fs::write(place.path().join(name), text).unwrap();
+        }
+        Security::by(place.path()).unwrap()
+    }
+
+    fn identity(node: u64, security: &Security) -> Identity {
+        Identity {
+            cluster: "lab".to_owned(),
+            group: GroupId(0),
+            protocol: "raft",
+            node: NodeId(node),
+            disk: DiskId::from_wire(&format!("{node:032x}")).unwrap(),
+            security: security.clone(),
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_shows_no_certificate_of_the_cluster_is_not_answered_nor_believed() {
+        let all = [Security::Plain, certified(), certified()];
+        for (which, ours) in all.iter().enumerate() {
+            let place = tempfile::tempdir().unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap().to_string();
+            let reception = Reception {
+                identity: identity(1, ours),
+                links: Arc::new(Links::new(NodeId(1), None)),
+                acquaintances: Arc::new(Acquaintances::of(place.path()).unwrap()),
+                members: vec![NodeId(1), NodeId(2)],
+            };
+            let serving = tokio::spawn(reception.serve(listener));
+            for (other, theirs) in all.iter().enumerate() {
+                let answer = ask(&identity(2, theirs), NodeId(1), &address).await;
+                assert_eq!(answer.is_some(), which == other, "{theirs:?} asks {ours:?}");
+            }
+            serving.abort();
+        }
     }
 }

@@ -20,7 +20,6 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Endpoint;
 
 use super::{
     CONNECT_TIMEOUT, Identity, KEEP_ALIVE, WINDOW_BYTES,
@@ -197,7 +196,7 @@ impl Outgoing {
 
     /// Calls a peer and talks until the stream ends; says why it did.
     async fn call(&self, peer: &Peer, to: &str, connected: impl FnOnce()) -> String {
-        let endpoint = match Endpoint::from_shared(format!("http://{to}")) {
+        let endpoint = match self.identity.security.endpoint(to) {
             Ok(endpoint) => endpoint,
             Err(error) => return format!("no address: {error}"),
         };
@@ -271,7 +270,14 @@ mod tests {
         let node = NodeId(1);
         let cluster = "lab".to_owned();
         let disk = crate::identity::DiskId::from_wire(&"0".repeat(32)).unwrap();
-        let identity = Identity { cluster, group: GroupId(0), protocol: "raft", node, disk };
+        let identity = Identity {
+            cluster,
+            group: GroupId(0),
+            protocol: "raft",
+            node,
+            disk,
+            security: crate::security::Security::Plain,
+        };
         let links = Arc::new(Links::new(node, None));
         Outgoing::new(identity, links, Arc::default(), CancellationToken::new())
     }

@@ -189,7 +189,10 @@ impl Shipping {
         reached: &AtomicU64,
     ) -> Result<(), Interruption> {
         let address = self.outgoing.address_of(to).ok_or(Interruption::Nowhere)?;
-        let endpoint = transport::Endpoint::from_shared(format!("http://{address}"))?
+        let endpoint = self
+            .identity
+            .security
+            .endpoint(&address)?
             .tcp_nodelay(true)
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEP_ALIVE)

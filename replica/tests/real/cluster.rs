@@ -18,6 +18,7 @@ use replica::{
         members::{Members, Part},
         server::Report,
     },
+    security::{self, Security},
     storage::StorageKind,
 };
 use serde_json::{Value, json};
@@ -30,6 +31,20 @@ async fn raft_lives_through_the_loss_of_the_leader_and_of_everybody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn multipaxos_lives_through_the_loss_of_the_leader_and_of_everybody() {
     lives_through_losses(Cluster::start_of::<MultiPaxos>(3, StorageKind::Sled).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_speak_tls_live_through_the_loss_of_the_leader_and_of_everybody() {
+    let mut cluster = Cluster::of(3, StorageKind::Sled);
+    let certificates = tempfile::tempdir().unwrap();
+    for (name, text) in security::issue("lab").unwrap() {
+        fs::write(certificates.path().join(name), text).unwrap();
+    }
+    cluster.security = Security::by(certificates.path()).unwrap();
+    for node in 1..=3 {
+        cluster.start_one(node).await;
+    }
+    lives_through_losses(cluster).await;
 }
 
 async fn lives_through_losses(mut cluster: Cluster) {

@@ -17,6 +17,7 @@ use replica::{
     ADDRESS_FILE, Addresses, ReplicaConfig, ReplicaError,
     client::{Client, ClientOptions, Performed},
     http::server::Report,
+    security::Security,
     storage::StorageKind,
 };
 use serde::de::DeserializeOwned;
@@ -33,6 +34,8 @@ pub struct Cluster {
     pub place: TempDir,
     pub storage: StorageKind,
     members: Vec<NodeId>,
+    /// What the replicas speak to each other.
+    pub security: Security,
     /// What differs from the defaults.
     adjust: fn(&mut Settings),
     running: BTreeMap<NodeId, (Addresses, JoinHandle<Result<(), ReplicaError>>)>,
@@ -81,6 +84,7 @@ impl Cluster {
             place: tempfile::tempdir().unwrap(),
             storage,
             members: (1..=size).map(NodeId).collect(),
+            security: Security::Plain,
             adjust: |_| {},
             running: BTreeMap::new(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -93,6 +97,7 @@ impl Cluster {
         let seeds = self.gossip_seeds().into_iter().take(1).collect();
         ReplicaConfig {
             storage: self.storage,
+            security: self.security.clone(),
             seeds,
             ..ReplicaConfig::new(settings, self.directory(node))
         }
