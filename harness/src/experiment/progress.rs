@@ -28,6 +28,8 @@ struct OpenTrial {
     at: Time,
     leader: Option<(NodeId, Epoch)>,
     what: String,
+    /// Whether the leader was struck so that another will follow, however soon it is back itself.
+    bereft: bool,
     successor: Option<(NodeId, Time)>,
     resigned: Option<Time>,
     served: Option<Time>,
@@ -65,7 +67,8 @@ impl Progress {
             Phase::End => {
                 let mine =
                     |open: &OpenTrial| open.step == action.step && open.trial == action.trial;
-                if self.open.as_ref().is_some_and(mine) {
+                let waits = |open: &OpenTrial| open.bereft && open.successor.is_none();
+                if self.open.as_ref().is_some_and(|open| mine(open) && !waits(open)) {
                     self.tell();
                 }
             }
@@ -114,11 +117,14 @@ impl Progress {
     }
 
     fn begin(&mut self, at: Time, action: &Action) {
-        let what = describe(&action.effect, self.leader.map(|(node, _)| node));
+        let leader = self.leader.map(|(node, _)| node);
+        let what = describe(&action.effect, leader);
+        let bereft = leader.is_some_and(|leader| ends(&action.effect, leader));
         let same = |open: &&mut OpenTrial| open.step == action.step && open.trial == action.trial;
         if let Some(open) = self.open.as_mut().filter(same) {
             // A trial may begin with several actions.
             open.what = format!("{}, {what}", open.what);
+            open.bereft |= bereft;
             return;
         }
         self.tell();
@@ -131,6 +137,7 @@ impl Progress {
             at,
             leader: self.leader,
             what,
+            bereft,
             successor: None,
             resigned: None,
             served: None,
@@ -163,6 +170,14 @@ impl Progress {
 
 fn join(nodes: &[NodeId]) -> String {
     nodes.iter().map(NodeId::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether a fault ends this node's life.
+fn ends(effect: &Effect, node: NodeId) -> bool {
+    match effect {
+        Effect::Crash(hit) | Effect::Delete(hit) | Effect::Stop(hit) => hit.contains(&node),
+        _ => false,
+    }
 }
 
 /// A fault in a few words.
@@ -206,27 +221,49 @@ pub fn describe(effect: &Effect, leader: Option<NodeId>) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_leader_that_was_known_before_its_election_was_told_is_the_trials_successor() {
-        let at = |ms: u64| Time(ms * 1_000_000);
-        let elected = |ms, node, round| {
-            let event = Event::Elected { epoch: Epoch::term(round) };
-            Observed {
-                at: at(ms),
-                node: NodeId(node),
-                incarnation: 1,
-                from: None,
-                sync_ns: 0,
-                event,
-            }
-        };
+    fn at(ms: u64) -> Time {
+        Time(ms * 1_000_000)
+    }
+
+    fn elected(ms: u64, node: u64, round: u64) -> Observed {
+        let event = Event::Elected { epoch: Epoch::term(round) };
+        let (at, node) = (at(ms), NodeId(node));
+        Observed { at, node, incarnation: 1, from: None, sync_ns: 0, event }
+    }
+
+    /// A run whose leader, node 1, is killed after ten milliseconds.
+    fn bereft() -> Progress {
         let mut progress = Progress::new(1);
         progress.observed(&elected(1, 1, 1));
         let effect = Effect::Crash(vec![NodeId(1)]);
         let action = Action { step: "kill".into(), trial: 1, phase: Phase::Begin, effect };
         progress.action(at(10), &action);
+        progress
+    }
+
+    #[test]
+    fn a_leader_that_was_known_before_its_election_was_told_is_the_trials_successor() {
+        let mut progress = bereft();
         progress.leads(NodeId(2), Epoch::term(2));
         progress.observed(&elected(20, 2, 2));
         assert_eq!(progress.open.unwrap().successor, Some((NodeId(2), at(20))));
+    }
+
+    #[test]
+    fn a_trial_that_ends_before_the_election_that_it_makes_needed_is_told_after_that() {
+        let mut progress = bereft();
+        let back = |phase| {
+            let effect = Effect::Start(vec![NodeId(1)]);
+            Action { step: "kill".into(), trial: 1, phase, effect }
+        };
+        progress.action(at(11), &back(Phase::End));
+        progress.observed(&elected(20, 2, 2));
+        assert_eq!(progress.open.as_ref().unwrap().successor, Some((NodeId(2), at(20))));
+
+        // Who lives on is not waited for, nor is an election that has been.
+        let mut progress = bereft();
+        progress.observed(&elected(20, 2, 2));
+        progress.action(at(30), &back(Phase::End));
+        assert!(progress.open.is_none());
     }
 }
