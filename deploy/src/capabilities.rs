@@ -92,13 +92,14 @@ const fn on_kind(on: On, kind: Kind) -> Support {
         Kind::Load | Kind::Put => on.say(
             "clients over HTTP",
             "clients in a container of their own",
-            "clients in a pod of their own",
+            "clients in the pod of a Job",
         ),
         Kind::Partition => on.say(
             "the link shim in each replica, told by `/admin/links`",
             "the link shim in each replica; with `--cut network`, packets are dropped on the bridge \
              between the containers, unless one channel alone is cut",
-            "the link shim in each replica, told by `/admin/links`",
+            "the link shim in each replica; with `--cut network`, NetworkPolicies that let in everybody \
+             else, unless one channel alone is cut",
         ),
         Kind::Link => "the link shim in each replica, told by `/admin/links`",
         Kind::Reconfigure => {

@@ -9,6 +9,7 @@
 
 mod capabilities;
 mod cluster;
+mod cut;
 pub mod docker;
 mod hardware;
 pub mod kubernetes;
@@ -22,6 +23,7 @@ mod tell;
 
 pub use capabilities::{DOCKER_CAPABILITIES, KUBERNETES_CAPABILITIES, LOCAL_CAPABILITIES};
 pub use cluster::Cluster;
+pub use cut::Cut;
 pub use local::{LocalSite, LocalSpec};
 pub use pipe::Pipe;
 pub use secrets::Secrets;

@@ -200,7 +200,9 @@ pub enum Route {
 pub enum CutBy {
     /// The link shim in each replica.
     Shim,
-    /// The network, which drops the packets (docker; takes root, and nft).
+    /// The network, which drops the packets: on the bridge between containers (docker; takes root, and
+    /// nft), or by NetworkPolicies (kubernetes; refused where the network does not keep to them).
+    #[value(alias = "network-policy")]
     Network,
 }
 

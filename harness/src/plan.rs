@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use consensus_core::{Draw, NodeId, SettingsError};
-use deploy::{Secrets, docker::Cut};
+use deploy::{Cut, Secrets};
 use faults::{Capabilities, Director, Resolved, Schedule, director::Cast};
 use replica::security;
 use simulator::{Measured, Preset};
@@ -84,17 +84,11 @@ impl Plan {
         let network = network(arguments.target, arguments.network, Preset::default())?;
         let cut = match (arguments.target, arguments.cut) {
             (_, CutBy::Shim) => Cut::Shim,
-            (Target::Docker, CutBy::Network) => Cut::Network,
-            (Target::Kubernetes, CutBy::Network) => {
-                return Err(usage(
-                    "--cut network is not done on target kubernetes: not every cluster's network \
-                     enforces policies, and none says when; the link shim cuts there",
-                ));
-            }
+            (Target::Docker | Target::Kubernetes, CutBy::Network) => Cut::Network,
             (target, CutBy::Network) => {
                 return Err(usage(format!(
-                    "--cut network takes a network to cut (--target docker): on target {target} the \
-                     link shim cuts"
+                    "--cut network takes a network to cut (--target docker or kubernetes): on target \
+                     {target} the link shim cuts"
                 )));
             }
         };

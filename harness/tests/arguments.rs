@@ -53,8 +53,7 @@ fn nonsense_is_refused_with_its_reason() {
     refused(&run(&["--election-timeout", "soon"]), &["'soon'", "150ms..300ms"]);
     refused(&run(&["--heartbeat-interval", "140ms"]), &["140ms", "at most a third"]);
     refused(&run(&["--network", "lan"]), &["--network lan", "--target sim"]);
-    let cut = ["--target", "kubernetes", "--cut", "network"];
-    refused(&run(&cut), &["--cut network", "kubernetes", "link shim"]);
+    refused(&run(&["--cut", "network"]), &["--cut network", "kubernetes", "link shim"]);
     let disk = ["--target", "kubernetes", "--schedule", "bad-disk"];
     refused(&run(&disk), &["kubernetes", "the kubelet starts"]);
     refused(&run(&["--target", "sim", "--network", "moon"]), &["'moon'", "five-regions"]);

@@ -9,7 +9,7 @@ unpacked="etcd-server kubernetes-client containernetworking-plugins"
 
 # Packages that are installed if their executables are missing.
 installed="go:golang-go gcc:gcc containerd:containerd runc:runc iptables:iptables dnsmasq:dnsmasq-base
-    dpkg-source:dpkg-dev openssl:openssl jq:jq nsenter:util-linux ip:iproute2"
+    dpkg-source:dpkg-dev openssl:openssl jq:jq nft:nftables nsenter:util-linux ip:iproute2"
 
 install_packages() {
     local pair missing=""

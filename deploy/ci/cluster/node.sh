@@ -117,6 +117,7 @@ start_runtime
 start_kubelet
 start names "$(dirname "$0")/names.sh"
 start volumes "$(dirname "$0")/volumes.sh"
+start policies "$(dirname "$0")/policies.sh"
 # Process 1 inherits whoever lost its parent, and must wait for them.
 while true; do
     wait -n 2>/dev/null || true

@@ -32,7 +32,7 @@ impl BridgeCut {
                 counter crossed {{ }}
                 set cut {{ type ipv4_addr . ipv4_addr; flags timeout; }}
                 chain links {{
-                    type filter hook forward priority 0; policy accept;
+                    type filter hook forward priority filter; policy accept;
                     ip saddr . ip daddr @cut counter name dropped drop;
                 }}
                 chain behind {{

@@ -31,7 +31,7 @@ use bollard::{
     query_parameters as query,
 };
 use consensus_core::NodeId;
-use faults::{LinkRule, LinkRules};
+use faults::LinkRules;
 use futures::{TryStreamExt as _, future::try_join_all};
 use tokio::{fs::OpenOptions, io::AsyncWriteExt as _, task::JoinSet};
 
@@ -42,6 +42,7 @@ pub use image::{Image, ensure};
 pub use inventory::{Standing, said, standing};
 
 use crate::{
+    cut::{Cut, for_network, for_shims},
     pipe::Pipe,
     secrets::Secrets,
     site::{Crossings, Evidence, Launch, Part, Site, Wanted},
@@ -72,16 +73,6 @@ const LINKS_FILE: &str = "links.json";
 /// The folder with what only replicas may read, on a replica's volume.
 const CERTIFICATES: &str = "certificates";
 
-/// What carries a cut link out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Cut {
-    /// The link shim in each replica, as on every target.
-    #[default]
-    Shim,
-    /// The host's packet filter, on the bridge between the containers.
-    Network,
-}
-
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct DockerSpec {
@@ -100,7 +91,8 @@ pub struct DockerSpec {
     pub gateway_arguments: Vec<String>,
     /// What only replicas may read.
     pub secrets: Secrets,
-    /// What carries cuts out.
+    /// What carries cuts out; the network does by the host's packet filter, on the bridge between the
+    /// containers.
     pub cut: Cut,
     /// What is fetched of the volumes.
     pub wanted: Wanted,
@@ -304,18 +296,13 @@ impl DockerSite {
     async fn cut_links(&self) -> Result<()> {
         let Some(cut) = &self.cut else { return Ok(()) };
         let at = |node: NodeId| self.places.get(&Part::Replica(node.place())).map(|it| it.address);
-        let rules = self.rules.rules.iter().filter(|rule| is_for_network(rule));
-        let links = rules.filter_map(|rule| Some((at(rule.from)?, at(rule.to)?)));
+        let links = for_network(&self.rules).filter_map(|(from, to)| Some((at(from)?, at(to)?)));
         cut.set(&links.collect::<Vec<_>>(), self.rules.expires_in).await
     }
 
     /// What the replicas' own shims are to do.
     fn for_shims(&self) -> LinkRules {
-        let mut rules = self.rules.clone();
-        if self.cut.is_some() {
-            rules.rules.retain(|rule| !is_for_network(rule));
-        }
-        rules
+        if self.cut.is_some() { for_shims(&self.rules) } else { self.rules.clone() }
     }
 
     /// What a replica finds on its volume when it starts.
@@ -446,11 +433,6 @@ fn host_name(part: Part) -> String {
         Part::Replica(node) => format!("node-{}", node.place()),
         Part::Gateway => "gateway".to_owned(),
     }
-}
-
-/// Whether the packet filter can do it: it loses every packet of a link, whatever it carries.
-fn is_for_network(rule: &LinkRule) -> bool {
-    rule.is_cut() && rule.channel.is_none()
 }
 
 /// What no container of ours may do: write outside its volume, or become somebody else.

@@ -8,6 +8,7 @@
 mod access;
 mod agent;
 mod apply;
+mod canary;
 mod claims;
 mod cleanup;
 mod clients;
@@ -20,6 +21,7 @@ mod links;
 mod logs;
 mod manifests;
 mod pods;
+mod policies;
 mod unit;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -41,6 +43,7 @@ use serde_json::{Value, json};
 
 pub use access::Reach;
 pub use agent::{Errand, carry_out};
+pub use canary::{call, listen};
 pub use cleanup::{Removed, remove};
 pub use image::{Delivery, provide};
 pub use inventory::{Standing, Window, said, standing};
@@ -48,6 +51,7 @@ pub use manifests::Volumes;
 pub use unit::{KubernetesUnit, ReplicaPod};
 
 use crate::{
+    cut::{Cut, for_shims},
     pipe::Pipe,
     secrets::Secrets,
     site::{Addresses, Crossings, Evidence, Launch, Part, Site, Wanted},
@@ -56,6 +60,7 @@ use evidence::Keeper;
 use logs::Logs;
 use manifests::Edition;
 use pods::Pods;
+use policies::Policies;
 use unit::pod_name;
 
 /// HTTP, for clients and the administrator.
@@ -112,6 +117,8 @@ pub struct KubernetesSpec {
     pub secrets: Secrets,
     /// Whether there are gateways.
     pub gateway: bool,
+    /// What carries cuts out; the network does by NetworkPolicies.
+    pub cut: Cut,
     /// What is fetched of the volumes.
     pub wanted: Wanted,
 }
@@ -124,6 +131,8 @@ pub struct KubernetesSite {
     pods: Pods,
     keeper: Keeper,
     logs: Logs,
+    /// What cuts links, if the network does.
+    policies: Option<Policies>,
     /// How many replicas the StatefulSet has.
     size: u64,
     /// Whether all of the first pods ran.
@@ -160,6 +169,8 @@ impl KubernetesSite {
             pods: Pods::watch(&client, &edition.namespace),
             keeper: Keeper::new(folder("data").unwrap_or_default(), spec.wanted),
             logs: Logs::new(folder("logs")),
+            policies: (spec.cut == Cut::Network)
+                .then(|| Policies::new(&client, &edition.namespace)),
             size: spec.members.len() as u64,
             is_up: false,
             edition,
@@ -170,6 +181,16 @@ impl KubernetesSite {
     /// The namespace that all of it is in.
     pub fn namespace(&self) -> &str {
         &self.edition.namespace
+    }
+
+    /// Tries whether the cluster's network keeps to NetworkPolicies, also between pods that talk already,
+    /// and says how long it took to keep to one.
+    ///
+    /// # Errors
+    ///
+    /// If it does not.
+    pub async fn try_policies(&self) -> Result<Duration> {
+        canary::sing(self).await
     }
 
     /// Starts a Job of the same image, with these arguments, whose pod is talked to over its standard
@@ -325,10 +346,17 @@ impl Site for KubernetesSite {
     }
 
     async fn set_links(&mut self, rules: &LinkRules) -> Result<LinkRules> {
+        let rules = match &mut self.policies {
+            Some(policies) => {
+                policies.set(rules).await?;
+                for_shims(rules)
+            }
+            None => rules.clone(),
+        };
         if self.edition.links {
-            links::write(self.client(), self.namespace(), rules).await?;
+            links::write(self.client(), self.namespace(), &rules).await?;
         }
-        Ok(rules.clone())
+        Ok(rules)
     }
 
     async fn crossings(&self) -> Result<Option<Crossings>> {

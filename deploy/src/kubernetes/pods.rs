@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -65,6 +66,11 @@ impl Pods {
     /// What is seen now.
     pub fn now(&self) -> Seen {
         self.seen.borrow().clone()
+    }
+
+    /// Where a pod is.
+    pub fn address(&self, name: &str) -> Option<IpAddr> {
+        self.seen.borrow().get(name)?.status.as_ref()?.pod_ip.as_ref()?.parse().ok()
     }
 
     /// Waits until something holds of what is seen, and says what.

@@ -1,6 +1,6 @@
 //! The arguments of what concerns clusters that outlive the command that started them.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 
@@ -31,6 +31,9 @@ pub struct PodArgs {
     /// Hand over all that is on the disk, and not only what was written down for others.
     #[arg(long)]
     pub everything: bool,
+    /// Whom to call.
+    #[arg(long, required_if_eq("errand", "call"))]
+    pub to: Option<SocketAddr>,
 }
 
 /// What is done inside a replica's pod.
@@ -50,6 +53,10 @@ pub enum PodErrand {
     Clock,
     /// Do nothing until told to stop.
     Wait,
+    /// Answer whoever calls, until told to stop.
+    Listen,
+    /// Call somebody, say so whenever they answer, and go on until told to stop.
+    Call,
 }
 
 /// Where clusters stand that outlive the command that started them.

@@ -15,7 +15,7 @@ use reports::{
 
 use self::variants::Variant;
 use super::run::command_line;
-use deploy::docker::Cut;
+use deploy::Cut;
 
 use crate::{
     bars,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
 use consensus_core::history::Passage;
-use deploy::docker::Cut;
+use deploy::Cut;
 use faults::{Resolved, director::Cast};
 use reports::{Clock, FaultBand, RunRecord, Setting, Summary};
 use simulator::{Measured, Preset};

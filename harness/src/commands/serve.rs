@@ -92,6 +92,11 @@ pub fn pod(arguments: &PodArgs) -> Result<bool> {
         PodErrand::Seize => Errand::Seize(wanted),
         PodErrand::Fetch => Errand::Fetch(wanted),
         PodErrand::Clock => Errand::Clock,
+        PodErrand::Listen => return Ok(kubernetes::listen().map(|()| true)?),
+        PodErrand::Call => {
+            let to = arguments.to.context("somebody is to be called")?;
+            return Ok(kubernetes::call(to).map(|()| true)?);
+        }
         PodErrand::Wait => {
             return serve(async {
                 let mut told = signal(SignalKind::terminate())?;

@@ -4,7 +4,7 @@ use std::{path::Path, process};
 
 use anyhow::{Context as _, Result};
 use deploy::{
-    Wanted,
+    Cut, Wanted,
     kubernetes::{self, Delivery, KubernetesSite, KubernetesSpec, Reach, Volumes},
 };
 
@@ -34,7 +34,17 @@ pub fn kubernetes(
         facts.clone_from(reach.facts());
         let spec = spec(&reach, plan, protocol, directory).await?;
         let mut site = KubernetesSite::create(reach, spec).await?;
-        let pipe = site.pipe(CLIENTS, &["load"]).await;
+        let prepared = async {
+            if plan.cut == Cut::Network {
+                eprintln!("trying whether the cluster's network keeps to NetworkPolicies");
+                let took =
+                    site.try_policies().await.map_err(|error| usage(format!("{error:#}")))?;
+                let kept = format!("kept to {} ms after they are applied", took.as_millis());
+                facts.insert("cluster's NetworkPolicies".to_owned(), kept);
+            }
+            site.pipe(CLIENTS, &["load"]).await
+        };
+        let pipe = prepared.await;
         Clients::at(site, pipe).await
     };
     let raw = real::run(plan, site, directory, interrupts)?;
@@ -70,6 +80,7 @@ async fn spec(
         replica_arguments: plan.replica_arguments(protocol),
         secrets: plan::secrets(plan.peers, protocol.name)?,
         gateway: plan.via == Route::Gateway,
+        cut: plan.cut,
         wanted: if plan.keep_data { Wanted::Everything } else { Wanted::Records },
     })
 }

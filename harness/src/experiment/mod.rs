@@ -23,7 +23,7 @@ use consensus_core::{
     Time,
     history::{Applied, Call, Observed, Operation, Passage, Sample},
 };
-use deploy::Crossings;
+use deploy::{Crossings, Cut};
 use faults::Resolved;
 use reports::{Counters, ElectionTiming, FaultBand, Metadata, RunRecord, Setting};
 
@@ -230,6 +230,12 @@ fn settings(plan: &Plan) -> Vec<Setting> {
             Peers::Tls => "HTTP/2 over mutual TLS",
         };
         rows.push(row(("between replicas".to_owned(), spoken.to_owned())));
+        let cut = match (plan.cut, plan.target) {
+            (Cut::Shim, _) => "the replicas' link shims",
+            (Cut::Network, Target::Kubernetes) => "NetworkPolicies",
+            (Cut::Network, _) => "the host's packet filter",
+        };
+        rows.push(row(("links are cut by".to_owned(), cut.to_owned())));
     }
     rows
 }

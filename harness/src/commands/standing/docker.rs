@@ -4,8 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use deploy::{
-    Cluster, Wanted,
-    docker::{self, CLIENT_PORT, Cut, DockerSite, DockerSpec, Engine, Removed, Standing},
+    Cluster, Cut, Wanted,
+    docker::{self, CLIENT_PORT, DockerSite, DockerSpec, Engine, Removed, Standing},
 };
 use futures::future::join_all;
 use replica::http::server::Report;

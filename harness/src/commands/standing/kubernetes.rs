@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use deploy::{
-    Cluster, Wanted,
+    Cluster, Cut, Wanted,
     kubernetes::{self, KubernetesSite, KubernetesSpec, Reach, Removed, Standing, Volumes, Window},
 };
 use futures::future::join_all;
@@ -81,6 +81,7 @@ async fn spec(reach: &Reach, arguments: &UpArgs) -> Result<KubernetesSpec> {
         secrets: plan::secrets(arguments.peers, &arguments.name)?,
         members,
         gateway: true,
+        cut: Cut::Shim,
         wanted: Wanted::Records,
     })
 }
