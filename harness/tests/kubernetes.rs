@@ -96,6 +96,7 @@ fn runs_in_pods() {
     churn(&cluster, "raft", &[]);
     churn(&cluster, "multipaxos", &["--via", "gateway", "--peers", "tls"]);
     isolation(&cluster);
+    cut_by_the_network(&cluster);
     assert_eq!(left(), 0, "a run leaves something behind");
     interrupted(&cluster);
     assert_eq!(left(), 0, "an interrupted run leaves something behind");
@@ -154,6 +155,27 @@ fn isolation(cluster: &Cluster) {
     let more = ["--schedule", "leader-isolation", "--nodes", "3", "--trials", "2", "--rate", "100"];
     let summary = run(cluster, "raft", &place, &more);
     assert_eq!(summary["election_ms"]["n"], 2, "one for each trial");
+}
+
+/// Not every cluster's network keeps to policies: one that does not is refused.
+fn cut_by_the_network(cluster: &Cluster) {
+    let place = Place::new();
+    let out = place.out();
+    let ask = ["run", "--protocol", "multipaxos", "--schedule", "leader-isolation", "--nodes", "3"];
+    let more = ["--trials", "2", "--rate", "100", "--cut", "network", "--out", &out];
+    let output = harness(&cluster.starting(&[&ask[..], &more].concat()));
+    match output.status.code() {
+        Some(0) => {
+            let summary = json(&Path::new(&out).join("summary.json"));
+            let kept = summary["host"]["cluster's NetworkPolicies"].as_str();
+            assert!(kept.is_some_and(|kept| kept.starts_with("kept to ")), "{}", summary["host"]);
+            assert_eq!(summary["election_ms"]["n"], 2, "one for each trial");
+        }
+        Some(2) => {
+            assert!(said(&output).contains("a NetworkPolicy forbade it"), "{}", said(&output))
+        }
+        _ => panic!("{}", said(&output)),
+    }
 }
 
 fn interrupted(cluster: &Cluster) {
