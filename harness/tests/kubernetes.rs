@@ -129,9 +129,14 @@ fn run(cluster: &Cluster, protocol: &str, place: &Place, more: &[&str]) -> serde
     let output = harness(&[&arguments[..], more].concat());
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let out = Path::new(&out);
-    for file in
-        ["report.html", "history.jsonl", "events.jsonl", "logs/node-1.log", "logs/node-3.log"]
-    {
+    for file in [
+        "report.html",
+        "history.jsonl",
+        "events.jsonl",
+        "logs/node-1.log",
+        "logs/node-3.log",
+        "logs/kubernetes.log",
+    ] {
         let length = fs::metadata(out.join(file)).map(|file| file.len());
         assert!(length.is_ok_and(|length| length > 0), "{file} is missing");
     }

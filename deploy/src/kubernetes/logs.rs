@@ -30,6 +30,11 @@ impl Logs {
         Self { folder, following: Arc::default() }
     }
 
+    /// Where logs are kept, if they are.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// The log of a part, in all its lives.
     pub fn path(&self, part: Part) -> PathBuf {
         let folder = self.folder.as_deref().unwrap_or_else(|| Path::new("logs"));

@@ -12,6 +12,7 @@ mod canary;
 mod claims;
 mod cleanup;
 mod clients;
+mod events;
 mod evidence;
 mod exec;
 mod forward;
@@ -373,6 +374,9 @@ impl Site for KubernetesSite {
 
     async fn evidence(&mut self, nodes: &[NodeId]) -> Result<Vec<Evidence>> {
         self.logs.settle().await;
+        if let Some(folder) = self.logs.folder() {
+            events::keep(self.client(), self.namespace(), folder).await?;
+        }
         let fetched = nodes.iter().map(async |&node| {
             let place = node.place();
             let name = format!("evidence-{place}");
