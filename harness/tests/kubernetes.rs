@@ -174,6 +174,7 @@ fn cut_by_the_network(cluster: &Cluster) {
             let summary = json(&Path::new(&out).join("summary.json"));
             let kept = summary["host"]["cluster's NetworkPolicies"].as_str();
             assert!(kept.is_some_and(|kept| kept.starts_with("kept to ")), "{}", summary["host"]);
+            assert!(summary["remarks"].to_string().contains("NetworkPolicies"), "it is not said");
             assert_eq!(summary["election_ms"]["n"], 2, "one for each trial");
         }
         Some(2) => {

@@ -83,7 +83,7 @@ impl Security {
     /// # Errors
     ///
     /// If one of them is missing, or they do not fit together.
-    pub fn by(directory: &Path) -> Result<Self, SecurityError> {
+    pub fn tls(directory: &Path) -> Result<Self, SecurityError> {
         let read = |name| {
             let path = directory.join(name);
             fs::read(&path).map_err(|why| SecurityError::Unreadable { path, why })
@@ -134,7 +134,7 @@ fn plainly(error: &dyn std::error::Error) -> String {
 }
 
 /// Issues the certificates of a cluster, by an authority whose own key is then forgotten: files by
-/// their names, for [`Security::by`]. They are valid for a year.
+/// their names, for [`Security::tls`]. They are valid for a year.
 ///
 /// # Errors
 ///
@@ -165,7 +165,7 @@ pub fn issue(cluster: &str) -> Result<[(&'static str, String); 3], rcgen::Error>
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn written(files: &[(&str, String)]) -> tempfile::TempDir {
@@ -174,30 +174,34 @@ mod tests {
         place
     }
 
+    /// TLS by the certificates of a new cluster.
+    pub(crate) fn certified() -> Security {
+        Security::tls(written(&issue("lab").unwrap()).path()).unwrap()
+    }
+
     #[test]
     fn what_is_issued_can_be_used() {
-        let place = written(&issue("lab").unwrap());
-        assert!(matches!(Security::by(place.path()), Ok(Security::Tls(_))));
+        assert!(matches!(certified(), Security::Tls(_)));
     }
 
     #[test]
     fn what_is_missing_or_does_not_fit_is_named() {
         let ours = issue("lab").unwrap();
         let place = written(&ours[..2]);
-        let said = Security::by(place.path()).unwrap_err().to_string();
+        let said = Security::tls(place.path()).unwrap_err().to_string();
         assert!(said.contains("tls.key") && said.contains("No such file"), "{said}");
 
         let mut mixed = ours.clone();
         mixed[2] = issue("lab").unwrap()[2].clone();
         let place = written(&mixed);
-        let said = Security::by(place.path()).unwrap_err().to_string();
+        let said = Security::tls(place.path()).unwrap_err().to_string();
         assert!(said.contains("cannot be used: ") && said.contains("consistent"), "{said}");
 
         for which in 0..3 {
             let mut nonsense = ours.clone();
             nonsense[which].1 = "certainly".to_owned();
             let place = written(&nonsense);
-            let said = Security::by(place.path()).unwrap_err().to_string();
+            let said = Security::tls(place.path()).unwrap_err().to_string();
             assert!(said.contains("cannot be used: "), "{which}: {said}");
         }
     }

@@ -122,17 +122,15 @@ impl Identity {
 mod tests {
     use super::*;
 
-    fn identity(node: u64) -> Identity {
-        let cluster = "lab".to_owned();
-        let disk = DiskId::from_wire(&format!("{node:032x}")).unwrap();
-        let security = Security::Plain;
+    /// A replica of Raft on a disk of its own.
+    pub(super) fn identity(node: u64) -> Identity {
         Identity {
-            cluster,
+            cluster: "lab".to_owned(),
             group: GroupId(0),
             protocol: "raft",
             node: NodeId(node),
-            disk,
-            security,
+            disk: DiskId::from_wire(&format!("{node:032x}")).unwrap(),
+            security: Security::Plain,
         }
     }
 

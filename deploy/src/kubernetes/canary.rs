@@ -7,20 +7,20 @@
 use std::{
     io::{self, Read as _, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    pin::Pin,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
-use bytes::Bytes;
-use futures::{Stream, StreamExt as _};
+use faults::LinkRules;
+use futures::StreamExt as _;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{Api, api::DeleteParams};
 use serde_json::json;
 use tokio::time::{timeout, timeout_at};
 
 use super::{KubernetesSite, clients, policies::Policies};
+use crate::pipe::Pipe;
 
 /// Where the one listens that is called.
 const PORT: u16 = 7400;
@@ -43,23 +43,42 @@ const EAR: &str = "canary-ear";
 /// The Job of the one that calls.
 const VOICE: &str = "canary-voice";
 
-/// Tries it, and says how long the network took to keep to a policy.
-pub(super) async fn sing(site: &KubernetesSite) -> Result<Duration> {
+/// Has one pod talk to another until a policy forbids it, and says how long the network took to keep to it.
+pub(super) async fn time_to_enforce(site: &KubernetesSite) -> Result<Duration> {
+    let mut answers = conversation(site).await?;
+    let mut policies = Policies::new(site.client(), site.namespace());
+    policies.forbid(VOICE, EAR).await?;
+    let took = silenced(&mut answers).await?;
+    policies.set(&LinkRules::default()).await?;
+    let jobs = Api::<Job>::namespaced(site.client().clone(), site.namespace());
+    let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::background() };
+    for job in [EAR, VOICE] {
+        jobs.delete(job, &at_once).await.with_context(|| format!("cannot delete the Job {job}"))?;
+    }
+    Ok(took)
+}
+
+/// Starts the two, and returns once one has heard the other.
+async fn conversation(site: &KubernetesSite) -> Result<Pipe> {
     let ear = site.send(EAR, "canary", &["pod", "listen"], json!({})).await?;
     let at = SocketAddr::from((site.pods.address(&ear).context("it runs, so it has one")?, PORT));
     let stdin = json!({ "container": { "stdin": true, "stdinOnce": true } });
     let words = ["pod", "call", "--to", &at.to_string()];
     let voice = site.send(VOICE, "canary", &words, stdin).await?;
     let mut pipe = clients::attach(site.pods.api(), &voice).await?;
-    let heard = timeout(TALK_LIMIT, answer(&mut pipe.output)).await;
+    let heard = timeout(TALK_LIMIT, answer(&mut pipe)).await;
     heard
         .with_context(|| format!("two pods cannot talk, with no policy, for {TALK_LIMIT:?}"))??;
+    Ok(pipe)
+}
 
-    let mut policies = Policies::new(site.client(), site.namespace());
-    policies.forbid(VOICE, EAR).await?;
+/// Waits until no answer comes any more, and says after how long the last one came.
+async fn silenced(answers: &mut Pipe) -> Result<Duration> {
     let forbidden = Instant::now();
     let mut last = forbidden;
-    while last.elapsed() < SILENCE {
+    while let Ok(heard) = timeout_at((last + SILENCE).into(), answer(answers)).await {
+        heard?;
+        last = Instant::now();
         if last.duration_since(forbidden) > ENFORCED_LIMIT {
             bail!(
                 "two pods go on talking, {ENFORCED_LIMIT:?} after a NetworkPolicy forbade it: this \
@@ -68,23 +87,13 @@ pub(super) async fn sing(site: &KubernetesSite) -> Result<Duration> {
                  shim cuts"
             );
         }
-        if let Ok(heard) = timeout_at((last + SILENCE).into(), answer(&mut pipe.output)).await {
-            heard?;
-            last = Instant::now();
-        }
-    }
-    policies.set(&faults::LinkRules::default()).await?;
-    let jobs = Api::<Job>::namespaced(site.client().clone(), site.namespace());
-    let at_once = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::background() };
-    for job in [EAR, VOICE] {
-        jobs.delete(job, &at_once).await.with_context(|| format!("cannot delete the Job {job}"))?;
     }
     Ok(last.duration_since(forbidden))
 }
 
 /// The next answer that the caller heard.
-async fn answer(output: &mut Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>) -> Result<()> {
-    let heard = output.next().await.context("the pod that calls has ended")?;
+async fn answer(answers: &mut Pipe) -> Result<()> {
+    let heard = answers.output.next().await.context("the pod that calls has ended")?;
     heard.map(|_| ())
 }
 

@@ -61,7 +61,7 @@ use evidence::Keeper;
 use logs::Logs;
 use manifests::Edition;
 use pods::Pods;
-use policies::Policies;
+use policies::{JOB_LABEL, Policies};
 use unit::pod_name;
 
 /// HTTP, for clients and the administrator.
@@ -191,7 +191,7 @@ impl KubernetesSite {
     ///
     /// If it does not.
     pub async fn try_policies(&self) -> Result<Duration> {
-        canary::sing(self).await
+        canary::time_to_enforce(self).await
     }
 
     /// Starts a Job of the same image, with these arguments, whose pod is talked to over its standard
@@ -236,7 +236,7 @@ impl KubernetesSite {
         let jobs = Api::<Job>::namespaced(self.client().clone(), self.namespace());
         let made = jobs.create(&PostParams::default(), &job).await;
         made.with_context(|| format!("cannot make the Job {name}"))?;
-        let is_its = |pod: &&Pod| pod.labels().get("job-name").is_some_and(|job| job == name);
+        let is_its = |pod: &&Pod| pod.labels().get(JOB_LABEL).is_some_and(|job| job == name);
         let runs = |seen: &pods::Seen| {
             let pod = seen.values().find(is_its)?;
             pods::runs(pod).then(|| Ok(pod.name_any())).or_else(|| pods::hopeless(pod).map(Err))

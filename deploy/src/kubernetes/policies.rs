@@ -23,6 +23,9 @@ use crate::cut::for_network;
 /// The label by which a StatefulSet's pods are known one by one.
 const POD_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 
+/// The label by which the pods of a Job are known.
+pub(super) const JOB_LABEL: &str = "job-name";
+
 /// The policies of one run.
 #[derive(Debug)]
 pub(super) struct Policies {
@@ -39,7 +42,8 @@ impl Policies {
     /// Cuts what these rules cut for all that is said, in the place of all that was cut before.
     pub async fn set(&mut self, rules: &LinkRules) -> Result<()> {
         let wanted = wanted(rules);
-        let named = wanted.iter().map(|(to, from)| (format!("cut-{to}"), policy(to, from)));
+        let named =
+            wanted.iter().map(|(to, from)| (name(to), lets_in_all_but(POD_LABEL, to, from)));
         let named: BTreeMap<_, _> = named.collect();
         let gone: Vec<_> =
             self.made.iter().filter(|name| !named.contains_key(*name)).cloned().collect();
@@ -52,10 +56,9 @@ impl Policies {
 
     /// Forbids the pods of one Job to reach those of another.
     pub async fn forbid(&mut self, from: &str, to: &str) -> Result<()> {
-        let name = format!("cut-{to}");
         let forbidden = BTreeSet::from([from.to_owned()]);
-        self.made.insert(name.clone());
-        self.apply(&name, &lets_in_all_but(&name, "job-name", to, &forbidden)).await
+        self.made.insert(name(to));
+        self.apply(&name(to), &lets_in_all_but(JOB_LABEL, to, &forbidden)).await
     }
 
     async fn apply(&self, name: &str, policy: &Value) -> Result<()> {
@@ -72,25 +75,26 @@ impl Policies {
 /// Of each pod, the pods that may not reach it.
 fn wanted(rules: &LinkRules) -> BTreeMap<String, BTreeSet<String>> {
     let mut wanted = BTreeMap::<_, BTreeSet<_>>::new();
-    let name = |node: NodeId| pod_name(node.place());
+    let pod = |node: NodeId| pod_name(node.place());
     for (from, to) in for_network(rules) {
-        wanted.entry(name(to)).or_default().insert(name(from));
+        wanted.entry(pod(to)).or_default().insert(pod(from));
     }
     wanted
 }
 
-fn policy(to: &str, from: &BTreeSet<String>) -> Value {
-    lets_in_all_but(&format!("cut-{to}"), POD_LABEL, to, from)
+/// The name of the policy for those that somebody may not reach.
+fn name(to: &str) -> String {
+    format!("cut-{to}")
 }
 
 /// A policy for the pods that have this value of a label, which lets in all but those with these. A pod
 /// without that label is none of them.
-fn lets_in_all_but(name: &str, label: &str, to: &str, from: &BTreeSet<String>) -> Value {
+fn lets_in_all_but(label: &str, to: &str, from: &BTreeSet<String>) -> Value {
     let others = json!({ "key": label, "operator": "NotIn", "values": from });
     json!({
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": { "name": name, "labels": { "app.kubernetes.io/part-of": PART_OF } },
+        "metadata": { "name": name(to), "labels": { "app.kubernetes.io/part-of": PART_OF } },
         "spec": {
             "podSelector": { "matchLabels": { label: to } },
             "policyTypes": ["Ingress"],
@@ -116,7 +120,7 @@ mod tests {
         let wanted = wanted(&rules);
         let pods: Vec<_> = wanted.keys().map(String::as_str).collect();
         assert_eq!(pods, ["replica-1", "replica-2"]);
-        let policy = policy("replica-1", &wanted["replica-1"]);
+        let policy = lets_in_all_but(POD_LABEL, "replica-1", &wanted["replica-1"]);
         let from = policy.pointer("/spec/ingress/0/from/0/podSelector/matchExpressions/0");
         // Node 103 is who node 3 became: it is in the same pod.
         assert_eq!(from.unwrap()["values"], json!(["replica-0", "replica-2"]));

@@ -54,7 +54,7 @@ pub fn replica(arguments: ReplicaArgs) -> Result<bool> {
         },
         security: match (arguments.peers, &arguments.certificates) {
             (Peers::Tls, Some(directory)) => {
-                Security::by(directory).map_err(|error| usage(error.to_string()))?
+                Security::tls(directory).map_err(|error| usage(error.to_string()))?
             }
             _ => Security::Plain,
         },

@@ -147,30 +147,11 @@ impl Transport for Reception {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use super::{super::tests::identity, *};
+    use crate::security::{Security, tests::certified};
 
-    use consensus_core::GroupId;
-
-    use super::*;
-    use crate::security::{self, Security};
-
-    fn certified() -> Security {
-        let place = tempfile::tempdir().unwrap();
-        for (name, text) in security::issue("lab").unwrap() {
-            fs::write(place.path().join(name), text).unwrap();
-        }
-        Security::by(place.path()).unwrap()
-    }
-
-    fn identity(node: u64, security: &Security) -> Identity {
-        Identity {
-            cluster: "lab".to_owned(),
-            group: GroupId(0),
-            protocol: "raft",
-            node: NodeId(node),
-            disk: DiskId::from_wire(&format!("{node:032x}")).unwrap(),
-            security: security.clone(),
-        }
+    fn speaking(node: u64, security: &Security) -> Identity {
+        Identity { security: security.clone(), ..identity(node) }
     }
 
     #[tokio::test]
@@ -181,14 +162,14 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();
             let reception = Reception {
-                identity: identity(1, ours),
+                identity: speaking(1, ours),
                 links: Arc::new(Links::new(NodeId(1), None)),
                 acquaintances: Arc::new(Acquaintances::of(place.path()).unwrap()),
                 members: vec![NodeId(1), NodeId(2)],
             };
             let serving = tokio::spawn(reception.serve(listener));
             for (other, theirs) in all.iter().enumerate() {
-                let answer = ask(&identity(2, theirs), NodeId(1), &address).await;
+                let answer = ask(&speaking(2, theirs), NodeId(1), &address).await;
                 assert_eq!(answer.is_some(), which == other, "{theirs:?} asks {ours:?}");
             }
             serving.abort();

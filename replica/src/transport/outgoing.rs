@@ -262,24 +262,12 @@ impl Network for Arc<Outgoing> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use consensus_core::GroupId;
 
-    use super::*;
+    use super::{super::tests::identity, *};
 
     fn outgoing() -> Arc<Outgoing> {
-        let node = NodeId(1);
-        let cluster = "lab".to_owned();
-        let disk = crate::identity::DiskId::from_wire(&"0".repeat(32)).unwrap();
-        let identity = Identity {
-            cluster,
-            group: GroupId(0),
-            protocol: "raft",
-            node,
-            disk,
-            security: crate::security::Security::Plain,
-        };
-        let links = Arc::new(Links::new(node, None));
-        Outgoing::new(identity, links, Arc::default(), CancellationToken::new())
+        let links = Arc::new(Links::new(NodeId(1), None));
+        Outgoing::new(identity(1), links, Arc::default(), CancellationToken::new())
     }
 
     fn nodes<const N: usize>(numbers: [u64; N]) -> BTreeSet<NodeId> {

@@ -40,7 +40,7 @@ async fn replicas_that_speak_tls_live_through_the_loss_of_the_leader_and_of_ever
     for (name, text) in security::issue("lab").unwrap() {
         fs::write(certificates.path().join(name), text).unwrap();
     }
-    cluster.security = Security::by(certificates.path()).unwrap();
+    cluster.security = Security::tls(certificates.path()).unwrap();
     for node in 1..=3 {
         cluster.start_one(node).await;
     }
